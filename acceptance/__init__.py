@@ -1,0 +1,1 @@
+"""RIGHT? Metrics and accuracy gates. Knows how to judge outputs; knows nothing of speed."""
