@@ -1,0 +1,170 @@
+"""Where a run was made: the facts that must stay equal, the facts that are only recorded, and the harness itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+SYSTEM = Path("/")
+"""Where /proc and /sys are read."""
+
+PACKAGES = (
+    "cuda-bindings",
+    "numpy",
+    "nvidia-ml-py",
+    "onnx",
+    "onnxconverter-common",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "opencv-python",
+    "opencv-python-headless",
+    "openvino",
+    "pillow",
+    "pytest",
+    "pytest-benchmark",
+    "safetensors",
+    "scipy",
+    "tensorrt",
+    "tensorrt-rtx",
+    "torch",
+)
+"""What can change a figure. Read from the packages' metadata: importing them would load what is to be measured."""
+
+PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "OPENCV_", "MALLOC_")
+VARIABLES = ("LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+
+
+def describe() -> dict[str, Any]:
+    """Return the facts of this host by tier; None marks a fact that this host does not tell.
+
+    The tiers are those of a comparison: `stable` facts must be equal, a missing one counts as different; `recorded`
+    ones change from run to run.
+    """
+    return {"stable": _stable(), "recorded": _recorded(), "harness": _harness(Path(__file__).resolve().parents[1])}
+
+
+def _stable() -> dict[str, Any]:
+    return {
+        "os": _os_name(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "numa_nodes": _text("sys/devices/system/node/online"),
+        "governor": _governor(),
+        "smt": _text("sys/devices/system/cpu/smt/active"),
+        "cgroup_cpus": _cgroup_cpus(),
+        "memory_bytes": _memory_bytes(),
+        "packages": _versions(PACKAGES),
+        "variables": {
+            name: value for name, value in sorted(os.environ.items()) if name.startswith(PREFIXES) or name in VARIABLES
+        },
+    }
+
+
+def _recorded() -> dict[str, Any]:
+    pressure = _text("proc/pressure/cpu")
+    return {
+        "host": socket.gethostname(),
+        "boot_id": _text("proc/sys/kernel/random/boot_id"),
+        "uptime_s": float(uptime.split()[0]) if (uptime := _text("proc/uptime")) else None,
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "cpu_pressure": pressure.splitlines()[0] if pressure else None,
+        "utc_offset_s": -time.timezone,
+    }
+
+
+def _harness(root: Path) -> dict[str, Any]:
+    top = _git(root, "rev-parse", "--show-toplevel")
+    ours = top is not None and Path(top).resolve() == root  # not the revision of a repository around this folder
+    status = _git(root, "status", "--porcelain") if ours else None
+    return {
+        "version": _versions(("signoff",)).get("signoff"),
+        "revision": _git(root, "rev-parse", "HEAD") if ours else None,
+        "clean": None if status is None else not status,
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _text(name: str) -> str | None:
+    try:
+        return (SYSTEM / name).read_text(errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _fields(name: str, separator: str) -> dict[str, str]:
+    lines = (line.partition(separator) for line in (_text(name) or "").splitlines())
+    return {key.strip(): value.strip().strip('"') for key, found, value in reversed(list(lines)) if found}
+
+
+def _os_name() -> str:
+    return _fields("etc/os-release", "=").get("PRETTY_NAME") or platform.system()
+
+
+def _cpu_model() -> str | None:
+    fields = _fields("proc/cpuinfo", ":")
+    if name := fields.get("model name"):
+        return name
+    if part := fields.get("CPU part"):  # aarch64 names no model
+        return f"implementer {fields.get('CPU implementer')} part {part} revision {fields.get('CPU revision')}"
+    return platform.processor() or None
+
+
+def _governor() -> str | None:
+    files = sorted((SYSTEM / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"))
+    return ", ".join(sorted({_text(str(file.relative_to(SYSTEM))) or "unreadable" for file in files})) or None
+
+
+def _cgroup_cpus() -> float | str | None:
+    """Return the processors this process may use by quota, or "unlimited"; the narrowest level counts."""
+    lines = [line.split(":", 2) for line in (_text("proc/self/cgroup") or "").splitlines()]
+    root = Path("sys/fs/cgroup")
+    below = root / next((path.lstrip("/") for number, _, path in lines if number == "0"), "")
+    levels = [level for level in (below, *below.parents) if level.is_relative_to(root)]
+    limits = [text.split() for level in levels if (text := _text(str(level / "cpu.max")))]
+    quota, period = _text("sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _text("sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    if quota and period:
+        limits.append(["max" if int(quota) < 0 else quota, period])
+    found = [int(quota) / int(period) for quota, period in limits if quota != "max"]
+    if found:
+        return min(found)
+    return "unlimited" if lines or limits else None
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,130 @@
+"""pytest plugin: records what the tests of the harness find, tells it on the terminal and sets the exit status."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from fixtures import options
+from reports import benchmark_json, outcome, summary
+from reports.ledger import Ledger
+from reports.recording import RECORDING, Recording
+from reports.verdict import Verdict
+
+
+@pytest.fixture(scope="session")
+def ledger(pytestconfig: pytest.Config) -> Ledger:
+    """Add to the evidence of this run, and find in it and in that of --evidence."""
+    recording = pytestconfig.stash[RECORDING]
+    recording.make_folder()
+    return recording.ledger
+
+
+@pytest.fixture
+def judge(request: pytest.FixtureRequest, ledger: Ledger) -> Callable[[Verdict], None]:
+    """Record a verdict and give the test its outcome; call it as `judge(verdict)`, last."""
+    return lambda verdict: outcome.announce(request.node, ledger, verdict)
+
+
+@pytest.fixture
+def not_run(request: pytest.FixtureRequest, ledger: Ledger) -> Callable[..., None]:
+    """Skip the test as not run here; call it as `not_run(backend, reason, next_step, named=...)`.
+
+    `named` tells whether the user asked for the backend by name, which makes it a failure.
+    """
+
+    def leave_out(backend: str, reason: str, next_step: str, *, named: bool) -> None:
+        outcome.leave_out(request.node, ledger, backend, reason, next_step, named)
+
+    return leave_out
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register --record and --evidence."""
+    options.add(
+        parser,
+        "--record",
+        metavar="FILE",
+        help="append the evidence of this run to FILE, as JSON Lines; default: a new file below reports/runs/",
+    )
+    options.add(
+        parser,
+        "--evidence",
+        metavar="FILE",
+        many=True,
+        help="read evidence of other runs: what --record or --benchmark-json wrote; may be repeated",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start recording; a file that cannot be read or written stops the run here."""
+    recording = config.stash[RECORDING] = Recording.start(config)
+    config.pluginmanager.register(recording, "signoff-recording")
+    path = benchmark_json.requested(config)
+    if path and not recording.is_worker and not config.option.collectonly:
+        benchmark_json.remove_stale(path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give each worker of xdist a file of its own to append to."""
+    node.workerinput["signoff"] = node.config.stash[RECORDING].hand_to(node.gateway.id)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tell the ledger which test is running."""
+    ledger = item.config.stash[RECORDING].ledger
+    ledger.test = item.nodeid
+    try:
+        return (yield)
+    finally:
+        ledger.test = ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Keep what is not JSON out of the benchmark's file."""
+    try:
+        return (yield)
+    finally:
+        benchmark_json.refuse_infinite(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report say whether the test was undecided or refused."""
+    report = yield
+    outcome.mark(item, report)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> Any:
+    """Show undecided and refused as outcomes of their own."""
+    return outcome.status(report)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Carry the evidence in pytest-benchmark's file."""
+    benchmark_json.carry(output_json, config.stash[RECORDING].ledger.entries)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """End the evidence before pytest-benchmark writes its file; what has workers ends once they are gone."""
+    recording = session.config.stash[RECORDING]
+    if not recording.is_worker and not recording.parts:
+        recording.finish(session)
+    with warnings.catch_warnings():
+        # pytest-benchmark warns where no benchmark ran that it saves nothing; the file is then written or missed here.
+        warnings.filterwarnings("ignore", message="Not saving anything")
+        return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell what was judged, what was not run and where the evidence lies."""
+    summary.show(terminalreporter, config.stash[RECORDING])

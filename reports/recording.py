@@ -1,0 +1,159 @@
+"""The recording of one pytest run, from its first record to its exit status; kept in `config.stash`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from fixtures import options
+from reports import benchmark_json, evidence
+from reports.ledger import Ledger, check_writable
+from reports.run import End, Run
+from reports.schema import EvidenceError
+from reports.skip import Skip
+
+NOTHING_JUDGED = 6
+"""Exit status of a run that selected harness tests and neither measured nor judged anything."""
+
+
+@dataclass(eq=False)
+class Recording:
+    """One per process. A worker of xdist appends to a file of its own, which the controller merges into its own."""
+
+    config: pytest.Config
+    ledger: Ledger
+    parts: list[Path] = field(default_factory=list)
+    harness_tests: int = 0
+    problems: list[str] = field(default_factory=list)
+    """What went wrong with the evidence itself; such a run is not green."""
+    remarks: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, config: pytest.Config) -> Recording:
+        """Read the given evidence and settle where this run's goes; raise pytest.UsageError before anything is run."""
+        worker = getattr(config, "workerinput", {}).get("signoff")
+        try:
+            if worker:
+                given = [evidence.read(Path(path)) for path in worker["evidence"]]
+                return cls(config, Ledger(Path(worker["path"]), given, run=worker["run"]))
+            run = uuid4().hex
+            record = options.paths(config, "--record")
+            if record:
+                check_writable(record[-1])
+            path = (
+                record[-1]
+                if record
+                else _folder(config) / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{run[:8]}.jsonl"
+            )
+            given = [evidence.read(path) for path in options.paths(config, "--evidence")]
+        except EvidenceError as error:
+            raise pytest.UsageError(str(error)) from error
+        _refuse_shared(config, path, given)
+        argv = ("pytest", *map(str, config.invocation_params.args))
+        return cls(config, Ledger(path, given, run, argv), remarks=[line for one in given for line in one.lost])
+
+    @property
+    def is_worker(self) -> bool:
+        """Tell whether this is a worker of xdist, which leaves the end to its controller."""
+        return hasattr(self.config, "workerinput")
+
+    def make_folder(self) -> None:
+        """Make the default folder for evidence; one that is named must exist, lest a typing error makes another."""
+        if self.ledger.path.parent == _folder(self.config):
+            with contextlib.suppress(OSError):  # said by the ledger when it writes
+                self.ledger.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def hand_to(self, worker: str) -> dict[str, object]:
+        """Return what a worker of xdist needs; the run's id in the name of its file keeps an earlier run's out."""
+        path = self.ledger.path
+        self.parts.append(path.with_name(f"{path.name}.{self.ledger.run[:8]}-{worker}"))
+        given = [str(one.path) for one in self.ledger.evidence]
+        return {"path": str(self.parts[-1]), "run": self.ledger.run, "evidence": given}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the tests of the harness, in this process or in a worker."""
+        if report.when == "setup" and getattr(report, "signoff_harness", False):
+            self.harness_tests += 1
+
+    def finish(self, session: pytest.Session) -> None:
+        """Merge, decide the exit status and write the end line; a second call does nothing."""
+        if self.ledger.closed:
+            return
+        for part in self.parts:
+            if part.exists():
+                with self._kept():
+                    self._merge(part)
+        judged = any(not isinstance(entry.record, (Run, Skip, End)) for entry in self.ledger.entries)
+        if self.harness_tests and not judged:
+            self._not_green(session, f"nothing was measured or judged: exit status {NOTHING_JUDGED}")
+        with self._kept():
+            self.ledger.close(int(session.exitstatus))
+        if self.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End a run whose workers are gone, and write the file that pytest-benchmark leaves out without benchmarks."""
+        path = benchmark_json.requested(self.config)
+        if self.is_worker:
+            return
+        self.finish(session)
+        if path is None or path.exists() or self.config.option.collectonly:
+            return
+        reason = "no benchmark ran and nothing was recorded"
+        try:
+            if self.ledger.entries:
+                benchmark_json.write(self.config, path)
+                return
+        except OSError as error:
+            reason = str(error)
+        self._not_green(session, f"--benchmark-json {path} is not written: {reason}; exit status {NOTHING_JUDGED}")
+
+    def _not_green(self, session: pytest.Session, remark: str) -> None:
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = NOTHING_JUDGED
+        if session.exitstatus == NOTHING_JUDGED:
+            self.remarks.append(remark)
+
+    def _merge(self, part: Path) -> None:
+        found = evidence.read(part)
+        for entry in found.entries:
+            if not isinstance(entry.record, (Run, End)):
+                self.ledger.add(entry.record, test=entry.test)
+        self.remarks += found.lost
+        part.unlink()
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except (EvidenceError, OSError) as error:
+            self.problems.append(str(error))
+
+
+RECORDING = pytest.StashKey[Recording]()
+
+
+def _stamp() -> str:
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+
+
+def _folder(config: pytest.Config) -> Path:
+    return config.rootpath / "reports" / "runs"
+
+
+def _refuse_shared(config: pytest.Config, record: Path, given: list[evidence.Evidence]) -> None:
+    """Refuse to write to a file that is read as evidence."""
+    written = {"--record": record, "--benchmark-json": benchmark_json.requested(config)}
+    for one in given:
+        for option, path in written.items():
+            if path and path.resolve() == one.path.resolve():
+                raise pytest.UsageError(
+                    f"{option} {path}: expected a file that --evidence does not name; it would be changed"
+                )

@@ -1,0 +1,126 @@
+"""`python -m reports show` tells what a file of evidence holds, in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reports.ledger import Ledger
+from tests import records
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "onnxruntime", "cv2", "scipy", "PIL", "openvino", "hypothesis", "numpy"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+from reports.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def show(*files: object, code: str = "") -> subprocess.CompletedProcess[str]:
+    program = ["-c", code] if code else ["-m", "reports"]
+    command = [sys.executable, *program, "show", *map(str, files)]
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "COLUMNS")}
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Return the evidence of a run that judged, measured and left out."""
+    ledger = Ledger(tmp_path / "run.jsonl", argv=["pytest", "-m", "accuracy"])
+    ledger.add(records.measurement(notes=("[bold]one[/bold] image is identical",)))
+    for status in ("passed", "failed", "undecided", "refused"):
+        ledger.add(records.verdict(status, reason="a reason that is long enough to be cut where rows are " * 4))
+    for case in ("edsr-bs1-openvino", "edsr-bs4-openvino"):
+        ledger.add(records.skip(case))
+    ledger.add(records.timed_round())
+    return ledger
+
+
+def test_shows_run_verdicts_figures_and_what_was_not_run(ledger):
+    ledger.close(1)
+    done = show(ledger.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = done.stdout
+    assert f"run {ledger.run[:8]}: started 20" in text
+    assert "UTC with exit status 1" in text
+    assert "  command  pytest -m accuracy\n" in text
+    assert "  host     " in text
+    assert "  signoff  " in text
+    for status in ("passed", "failed", "undecided", "refused"):
+        assert (
+            f"\n{status:<9}  edsr-bs1-onnxruntime  sample   accuracy  33.912 dB  33.58 dB  0.3323 dB  a reason" in text
+        )
+    assert "measured  edsr-bs1-onnxruntime  sample   psnr    33.912 dB  abababab built  div2k 8/8 cdcdcdcd" in text
+    assert "note       edsr-bs1-onnxruntime: [bold]one[/bold] image is identical" in text
+    assert "rounds     1 of edsr-bs1-onnxruntime (sample) on cpu" in text
+    assert "not run    openvino  2 cases  openvino is not installed; pip install -e '.[openvino]'" in text
+
+
+def test_a_pipe_gets_whole_rows_without_colour(ledger):
+    text = show(ledger.path).stdout
+    assert "\x1b" not in text
+    assert text.count("a reason that is long enough to be cut where rows are " * 3) == 4
+
+
+def test_reasons_stand_in_one_column_even_where_there_is_no_figure(tmp_path):
+    ledger = Ledger(tmp_path / "run.jsonl")
+    ledger.add(records.verdict(reason="because"))
+    ledger.add(records.verdict("refused", observed=None, required=None, margin=None, reason="because"))
+    rows = [line for line in show(ledger.path).stdout.splitlines() if "because" in line]
+    assert len(rows) == 2
+    assert len({row.index("because") for row in rows}) == 1
+
+
+def test_says_that_a_run_was_cut_off_and_where_lines_were_lost(ledger):
+    content = ledger.path.read_bytes()
+    ledger.path.write_bytes(content[:-9])
+    text = show(ledger.path).stdout
+    assert "no end: cut off while it ran" in text
+    assert "lost: run.jsonl, line 9: cut off while it was written; that record is lost" in text
+
+
+def test_shows_every_run_of_every_file(ledger, tmp_path):
+    other = Ledger(tmp_path / "other.jsonl")
+    other.add(records.measurement(taken="another day"))
+    text = show(ledger.path, other.path).stdout
+    assert f"run {ledger.run[:8]}" in text
+    assert f"run {other.run[:8]}" in text
+
+
+def test_needs_none_of_the_libraries_that_are_measured(ledger):
+    done = show(ledger.path, code=BLOCK)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "measured  edsr-bs1-onnxruntime" in done.stdout
+
+
+def test_evidence_cannot_steer_the_terminal(tmp_path):
+    ledger = Ledger(tmp_path / "run.jsonl", argv=["pytest", "\x1b[2J"])
+    ledger.add(records.verdict(reason="clear\x1b[2Jed"))
+    text = show(ledger.path).stdout
+    assert "\x1b" not in text
+    assert "clear?[2Jed" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.jsonl", "missing.jsonl: expected a file of evidence, found none (No such file or directory)"),
+        ("notes.txt", "notes.txt: expected evidence (JSON Lines, or pytest-benchmark's JSON), found"),
+    ],
+)
+def test_a_wrong_file_is_an_error_with_exit_status_2(tmp_path, name, message):
+    (tmp_path / "notes.txt").write_text("hello\nworld\n")
+    done = show(tmp_path / name)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
