@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from fixtures import catalogue
 
 pytest_plugins = ["pytester"]
 
@@ -29,3 +34,19 @@ def inside(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     pytester.makeini(INI)
     return pytester
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Let a test add to the registries; afterwards they are as they were."""
+    packages = {name: importlib.import_module(name) for name, _ in catalogue.REGISTRIES.values()}
+    before = {name: list(package.__path__) for name, package in packages.items()}
+    catalogue.entries.cache_clear()
+    yield
+    for name, package in packages.items():
+        package.__path__[:] = before[name]
+        for full in [full for full in sys.modules if full.startswith(f"{name}.")]:
+            if str(Path(str(sys.modules[full].__file__)).parent) not in before[name]:
+                delattr(package, full.removeprefix(f"{name}."))
+                del sys.modules[full]
+    catalogue.entries.cache_clear()

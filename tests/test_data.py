@@ -194,6 +194,16 @@ def test_digest_changes_with_a_byte_a_name_and_a_subset_and_with_nothing_else(te
     assert len(set(digests)) == 4
 
 
+def test_a_file_that_samples_share_is_counted_once(texts):
+    class OneFile(Texts):
+        def files(self, folder: Path, name: str) -> tuple[Path, ...]:
+            return (folder / "00.txt",)
+
+    line = f"{hashlib.sha256(b'text 0').hexdigest()}  00.txt\n"
+    found = open_data(OneFile(), texts, official=False, subset=None, own=True)
+    assert found.digest == hashlib.sha256(line.encode()).hexdigest()
+
+
 def test_the_digests_of_the_samples_are_known():
     """Reference figures are tied to them."""
     assert {

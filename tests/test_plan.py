@@ -1,0 +1,102 @@
+"""`--plan`: what a run would do, and nothing of it done."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+DIGITS = CHECKOUT / "tests" / "digits"
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Return a function that runs pytest in the checkout, by default as a plan, and returns its words line by line."""
+
+    def run(*arguments: str, catalogue: Path = DIGITS, planned: bool = True, status: int = 0) -> list[str]:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SIGNOFF_", "PYTEST_"))
+        }
+        record = f"--record={tmp_path / 'evidence.jsonl'}"
+        options = ("-p", "no:cacheprovider", f"--catalogue={catalogue}", record, *(["--plan"] * planned))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *arguments],
+            cwd=CHECKOUT,
+            env={**environment, "SIGNOFF_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return [" ".join(line.split()) for line in done.stdout.splitlines() if line.startswith(("  ", "plan:"))]
+
+    return run
+
+
+def test_says_of_every_test_what_would_be_made_and_makes_nothing(plan, tmp_path):
+    lines = plan("--model", "digits", "--backend", "onnxruntime")
+    build = f"build in {tmp_path / 'home' / 'engines'}, then run"
+    assert lines == [
+        f"build test_accuracy[digits-bs1-onnxruntime] {build}",
+        f"build test_accuracy[digits-bs4-onnxruntime] {build}",
+        "run test_parity[digits-bs1-onnxruntime] the engine built above",
+        "run test_parity[digits-bs4-onnxruntime] the engine built above",
+        "run test_throughput[digits-bs1-onnxruntime] the engine built above",
+        "run test_throughput[digits-bs4-onnxruntime] the engine built above",
+        "plan: 2 build, 4 run; nothing was run",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_is_in_the_store_is_used(plan):
+    chosen = ("--model", "digits", "--backend", "onnxruntime", "--batch", "4", "-m", "accuracy")
+    plan(*chosen, planned=False)
+    lines = plan(*chosen)
+    assert re.fullmatch(
+        r"run test_accuracy\[digits-bs4-onnxruntime\] engine [0-9a-f]{20}, built in \d+\.\d s", lines[0]
+    )
+    assert lines[-1] == "plan: 2 run; nothing was run"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="exporting needs torch")
+def test_a_network_that_is_not_exported_yet_is_exported_first(plan, tmp_path):
+    lines = plan("--model", "edsr", "--backend", "onnxruntime", "--batch", "1", "-m", "perf")
+    build = f"export to ONNX and build in {tmp_path / 'home' / 'engines'}, then run"
+    assert lines == [f"build test_throughput[edsr-256-bs1-onnxruntime] {build}", "plan: 1 build; nothing was run"]
+
+
+def test_a_backend_that_cannot_run_takes_one_line(plan):
+    lines = plan("--model", "digits", "--backend", "torch", "--batch", "1,4")
+    reason = "digits is given as an ONNX file only; leave it out: --backend onnxruntime"
+    assert lines == [f"not run torch, 2 cases {reason}", "plan: 5 not run; nothing was run"]
+
+
+def test_what_would_be_an_error_is_told(plan, tmp_path):
+    folder = tmp_path / "copied"
+    shutil.copytree(DIGITS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "digits.onnx").unlink()
+    chosen = ("--model", "digits", "--backend", "onnxruntime", "--batch", "4", "-m", "accuracy")
+    lines = plan(*chosen, catalogue=folder)
+    assert lines[0].startswith("error test_accuracy[digits-bs4-onnxruntime] digits: expected the checkpoint at")
+    assert lines[-1] == "plan: 2 error; nothing was run"
+    shutil.rmtree(folder / "handwritten")
+    assert plan(*chosen, catalogue=folder)[0].endswith(f"no data at {folder / 'handwritten'}")
+
+
+def test_the_benchmark_file_of_an_earlier_run_stays(plan, tmp_path):
+    earlier = tmp_path / "benchmarks.json"
+    earlier.write_text("{}")
+    plan("--model", "digits", f"--benchmark-json={earlier}")
+    assert earlier.read_text() == "{}"
+
+
+def test_nothing_selected_is_said(plan):
+    lines = plan("--model", "digits", "-m", "not accuracy and not perf", status=pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert lines == ["plan: nothing selected; nothing was run"]
