@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from fixtures import catalogue
+
 if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Self
+
+    from fixtures.model import Model
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,11 @@ class Result:
 
 
 class Metric(Protocol):
-    """State of one metric over any part of a data set. `METRIC` in a registry file is the class; calling it starts empty."""
+    """State of one metric over any part of a data set. `METRIC` in a registry file is the class; it starts empty."""
 
     unit: str
+    classes: Sequence[str]
+    """Names of the classes by number, where the data set has them; `begin` sets it."""
 
     def update(self, outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray], names: Sequence[str]) -> None:
         """Add images: one post-processed output and one target each."""
@@ -39,3 +45,10 @@ class Metric(Protocol):
     def result(self) -> Result:
         """Return the figure; raise ValueError when there is nothing to judge."""
         ...
+
+
+def begin(model: Model) -> Metric:
+    """Return the empty state of the model's metric, told what the data set calls its classes."""
+    metric: Metric = catalogue.find("metric", model.metric)()
+    metric.classes = getattr(catalogue.find("data set", model.dataset), "classes", ())
+    return metric

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from acceptance.metrics import miou
 from acceptance.metrics.miou import METRIC, MIoU, confusion, iou, mean_iou
+from fixtures.datasets.cityscapes import DATASET as CITYSCAPES
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "reference" / "golden"
 
@@ -209,12 +210,22 @@ def test_the_first_image_sets_the_classes():
 
 def test_absent_classes_count_0_and_are_named():
     everything = [[number for number in range(19) if number not in (3, 14, 16)]]
-    result = judge(("a", one_hot(everything, 19), np.array(everything))).result()
+    metric = judge(("a", one_hot(everything, 19), np.array(everything)))
+    metric.classes = CITYSCAPES.classes
+    result = metric.result()
     assert result.value == pytest.approx(100 * 16 / 19)
     assert result.per_class["road"] == 100
     assert result.per_class["train"] == 0
     assert result.notes == ("3 of 19 classes are absent and count 0: wall, truck, train",)
     assert result.per_image == {"a": 100}  # an image is ranked by the classes it has
+
+
+def test_classes_are_numbered_unless_the_data_set_names_as_many():
+    everything = [list(range(19))]
+    metric = judge(("a", one_hot(everything, 19), np.array(everything)))
+    assert list(metric.result().per_class) == [str(number) for number in range(19)]
+    metric.classes = ("cat", "dog")
+    assert list(metric.result().per_class) == [str(number) for number in range(19)]
 
 
 def test_an_image_without_labels_adds_nothing_and_is_named():
@@ -298,7 +309,9 @@ def test_agrees_with_the_official_cityscapes_evaluation(tmp_path):
     scores = official.evaluateImgLists(
         *[[str(path) for path in column] for column in zip(*pairs, strict=True)], arguments
     )
-    ours = judge(*[(str(number), *image) for number, image in enumerate(zip(logits, target, strict=True))]).result()
+    metric = judge(*[(str(number), *image) for number, image in enumerate(zip(logits, target, strict=True))])
+    metric.classes = CITYSCAPES.classes
+    ours = metric.result()
     for name, value in ours.per_class.items():
         assert value / 100 == pytest.approx(scores["classScores"][name], abs=1e-12)
     assert ours.value / 100 == pytest.approx(scores["averageScoreClasses"], abs=1e-12)

@@ -27,6 +27,12 @@ def test_three_of_four_are_75_points():
     assert METRIC is Top1
 
 
+def test_the_recall_is_named_as_the_data_set_names_its_classes():
+    metric = judge(("a", [9, 0, 0], 0), ("b", [0, 9, 0], 2))
+    metric.classes = ("cat", "dog")
+    assert metric.result().per_class == {"cat": 100, "2": 0}
+
+
 def test_the_first_class_wins_a_tie():
     assert judge(("a", [1, 5, 5], 1)).result().value == 100
     assert judge(("a", [1, 5, 5], 2)).result().value == 0

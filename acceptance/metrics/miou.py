@@ -14,12 +14,6 @@ if TYPE_CHECKING:
 
 IGNORE = -1
 BLOCK = 32768  # pixels at a time: the running maximum and its index stay in the cache
-# fmt: off
-CITYSCAPES = (  # in the order of the train ids
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-)
-# fmt: on
 
 
 def confusion(logits: np.ndarray, target: np.ndarray, classes: int = 19) -> np.ndarray:
@@ -62,6 +56,7 @@ class MIoU:
     """Mean IoU over a whole data set: outputs C x H x W logits, targets H x W int; C is that of the first image."""
 
     unit = "%"
+    classes: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._confusion = np.zeros((0, 0), np.int64)
@@ -99,7 +94,8 @@ class MIoU:
         if not self._confusion.any():
             found = f"none in {len(self._per_image)} images"
             raise ValueError(f"mIoU: expected labelled pixels; found {found}; check which part of the data set was run")
-        names = _class_names(len(self._confusion))
+        numbers = [str(number) for number in range(len(self._confusion))]
+        names = self.classes if len(self.classes) == len(numbers) else numbers
         per_class = {name: 100 * float(value) for name, value in zip(names, iou(self._confusion), strict=True)}
         per_image = {name: value for name, value in self._per_image.items() if value is not None}
         return Result(100 * mean_iou(self._confusion), self.unit, per_image, per_class, self._notes(per_class))
@@ -158,7 +154,3 @@ def _own_mean(counts: np.ndarray) -> float | None:
     """Mean IoU in percent over the classes in an image's label; None where nothing is labelled."""
     labelled = counts.sum(axis=1) > 0
     return 100 * float(iou(counts)[labelled].mean()) if labelled.any() else None
-
-
-def _class_names(classes: int) -> tuple[str, ...]:
-    return CITYSCAPES if classes == len(CITYSCAPES) else tuple(str(number) for number in range(classes))

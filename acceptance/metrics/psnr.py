@@ -73,7 +73,7 @@ class PSNR:
     def degraded(decibels: float, rms: float) -> float:
         """Return what a figure falls to when an independent error of that root mean square (of 255) is added.
 
-        Squared errors of independent causes add; where images have no truth, this is how an error against fp32 is judged.
+        Squared errors of independent causes add; where images have no truth, an error against fp32 is judged so.
         """
         return -10 * math.log10(10 ** (-decibels / 10) + (rms / 255) ** 2)
 

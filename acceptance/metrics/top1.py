@@ -24,6 +24,7 @@ class Top1:
     """Percentage of images whose largest logit is the right class: outputs C logits, targets one class number each."""
 
     unit = "points"
+    classes: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._answers: dict[str, _Answer] = {}
@@ -53,7 +54,8 @@ class Top1:
         by_class: dict[int, list[bool]] = {}
         for answer in self._answers.values():
             by_class.setdefault(answer.label, []).append(answer.right)
-        recall = {str(label): _percentage(right) for label, right in sorted(by_class.items())}
+        names = dict(enumerate(self.classes))
+        recall = {names.get(label, str(label)): _percentage(right) for label, right in sorted(by_class.items())}
         per_image = {name: _percentage([answer.right]) for name, answer in self._answers.items()}
         return Result(_percentage([answer.right for answer in self._answers.values()]), self.unit, per_image, recall)
 
