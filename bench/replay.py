@@ -34,6 +34,4 @@ CLOCK = ReplayedClock()
 def replay(benchmark: BenchmarkFixture, samples_ns: Sequence[int]) -> None:
     """Give every sample to the benchmark as a round of its own, so that the stock tools read and compare them."""
     remaining = iter(samples_ns)
-    benchmark.pedantic(
-        lambda: CLOCK.pass_by(next(remaining)), rounds=len(samples_ns), iterations=1
-    )
+    benchmark.pedantic(lambda: CLOCK.pass_by(next(remaining)), rounds=len(samples_ns), iterations=1)

@@ -90,6 +90,6 @@ def _write(terminal: pytest.TerminalReporter, line: str, colour: str = "") -> No
     if terminal.isatty:
         width = shutil.get_terminal_size().columns
         column = line.rfind("  ") + 2
-        indent = " " * (column if width - column >= 40 else 11)
+        indent = " " * (column if width - column >= 60 else 11)
         line = textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     terminal.write_line(line, **({colour: True} if colour else {}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ markers =
     accuracy: judges whether an engine is right
     perf: times an engine
 """
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a shell that runs us in the background has told us, and whom we start, to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -164,7 +164,8 @@ def test_a_missing_checkpoint_is_said_once(tmp_path):
     assert done.returncode == 1
     full = [line for line in done.stdout.splitlines() if "tiny.onnx" in line and not line.startswith("FAILED")]
     assert full
-    assert done.stdout.count("(the same as above)") == 3
+    assert "1 failed" in done.stdout
+    assert "3 skipped" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -62,8 +62,11 @@ def test_opens_both_shipped_samples():
     assert photos.load("0801").inputs[0].shape == (3, 240, 240)
 
 
-def test_says_what_it_begins(texts):
+def test_says_what_it_begins_if_that_takes_long(texts, monkeypatch):
     said: list[str] = []
+    open_data(Texts(), texts, False, 4, True, said.append)
+    assert said == []
+    monkeypatch.setattr("fixtures.data.QUIET", 3)
     open_data(Texts(), texts, False, 4, True, said.append)
     assert said == [f"texts: checking 4 of 10 samples in {texts}"]
 

@@ -168,6 +168,23 @@ def test_ctrl_c_ends_the_timed_process_and_frees_the_locks(rounds, monkeypatch, 
         pass
 
 
+def test_the_timed_process_ends_with_its_caller_even_if_that_was_killed(rounds, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAULT", "hang")
+    start = subprocess.Popen
+
+    class Abandoned(subprocess.Popen):
+        def wait(self, timeout=None):
+            until_exists(tmp_path / "hung")
+            self.stdin.close()  # as the kernel does for a caller that was killed
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Abandoned)
+    with pytest.raises(RoundError, match="it ended with status 1"):
+        rounds.take(tiny.case("faulty"), 7)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    assert gone(int((tmp_path / "hung").read_text()))
+
+
 def test_nothing_of_a_round_is_left_behind(rounds, monkeypatch, tmp_path):
     monkeypatch.setattr(bench_rounds.tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
