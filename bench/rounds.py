@@ -119,22 +119,21 @@ def _run(case: Case, request: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Start the process, wait for it, and end it with everything it started if we are interrupted."""
     file, log = scratch / "request.json", scratch / "log.txt"
     file.write_text(json.dumps(request))
-    with log.open("wb") as output:
-        with subprocess.Popen(
-            [sys.executable, "-m", "bench.round", str(file)],
-            cwd=CHECKOUT,
-            stdin=subprocess.PIPE,  # closes with us: a round whose caller was killed ends itself
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process:
-            try:
-                status = process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                raise _failed(case, f"to end within {PATIENCE_SECONDS:.0f} s; it hung", log) from None
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
+    with log.open("wb") as output, subprocess.Popen(
+        [sys.executable, "-m", "bench.round", str(file)],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,  # closes with us: a round whose caller was killed ends itself
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            status = process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise _failed(case, f"to end within {PATIENCE_SECONDS:.0f} s; it hung", log) from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     if status != 0:
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise _failed(case, f"to finish; it {ended}", log)
