@@ -134,6 +134,7 @@ def _run(case: Case, request: dict[str, Any], scratch: Path) -> dict[str, Any]:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if status != 0:
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         raise _failed(case, f"to finish; it {ended}", log)

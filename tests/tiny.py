@@ -253,6 +253,7 @@ def start_pytest(home: Path, *arguments: str, **variables: str) -> subprocess.Po
     The tiny catalogue is given along; evidence goes to `home/evidence.jsonl`.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SIGNOFF_", "PYTEST_"))}
+    environment.pop("CI", None)  # pytest prints longer summaries there
     environment |= {"SIGNOFF_HOME": str(home), "SIGNOFF_LOCKS": str(home / "locks"), "COLUMNS": "200", **variables}
     if not (home / "catalogue").exists():
         write(home / "catalogue")
