@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from acceptance.evaluation import Evaluation, Pass, evaluate
 from acceptance.metric import Result, begin
-from fixtures import catalogue, digest, packs
+from fixtures import catalogue, packs
 from fixtures.backend import Backend
 from fixtures.case import Case
 from fixtures.engines import Engine
@@ -86,7 +85,8 @@ class References:
 
     def _compute(self, case: Case, model: Model, backend: Backend, feed: Feed) -> Reference:
         engine = self.sources.build(case, backend)
-        recipe = {"runtime": "reference", "engine": engine.recipe, "data": feed.digest, "code": _code(model)}
+        code = packs.judging_code(model)
+        recipe = {"runtime": "reference", "engine": engine.recipe, "data": feed.digest, "code": code}
         kept = self.sources.store.get(
             recipe, packs.REFERENCE, lambda target: self._run(case, model, backend, engine, feed, target)
         )
@@ -111,19 +111,6 @@ class References:
             result = evaluation.result
             writer.metadata["figures"] = json.dumps(asdict(result) if result else None)
         self.fresh[engine.key, feed.digest] = evaluation
-
-
-def _code(model: Model) -> dict[str, str]:
-    """Return digests of the code before and behind the network: with another one, the figure is another, too."""
-    try:
-        postprocess = digest.of_value(inspect.getsource(model.postprocess))
-    except TypeError:  # neither a function nor a class: whatever the model's file makes of it
-        postprocess = catalogue.code("model", model.name)
-    return {
-        "dataset": catalogue.code("data set", model.dataset),
-        "postprocess": postprocess,
-        "metric": catalogue.code("metric", model.metric),
-    }
 
 
 def _result(figures: dict[str, object]) -> Result:

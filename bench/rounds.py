@@ -119,14 +119,17 @@ def _run(case: Case, request: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Start the process, wait for it, and end it with everything it started if we are interrupted."""
     file, log = scratch / "request.json", scratch / "log.txt"
     file.write_text(json.dumps(request))
-    with log.open("wb") as output, subprocess.Popen(
-        [sys.executable, "-m", "bench.round", str(file)],
-        cwd=CHECKOUT,
-        stdin=subprocess.PIPE,  # closes with us: a round whose caller was killed ends itself
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.round", str(file)],
+            cwd=CHECKOUT,
+            stdin=subprocess.PIPE,  # closes with us: a round whose caller was killed ends itself
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
             status = process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:

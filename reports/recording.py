@@ -140,10 +140,6 @@ class Recording:
 RECORDING = pytest.StashKey[Recording]()
 
 
-def _stamp() -> str:
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-
-
 def _folder(config: pytest.Config) -> Path:
     return config.rootpath / "reports" / "runs"
 

@@ -29,9 +29,13 @@ CASE = Case("sample", "tiny", SIZE, 1, "onnxruntime")
 FIGURES = {"value": 50.0, "unit": "%", "per_image": {"a": math.inf}, "per_class": {}, "notes": ["one"]}
 
 
+CODE = {"dataset": "1", "postprocess": "2", "metric": "3"}
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(packs, "judging_code", lambda model: CODE)
     return register(tiny(tmp_path), monkeypatch)
 
 
@@ -40,7 +44,9 @@ def made(tmp_path: Path, model: Model) -> Sources:
     return Sources(Store(tmp_path / "engines"))
 
 
-def measure(made: Sources, data: str, figures: dict[str, Any] | None = FIGURES, **changes: Any) -> Path:
+def measure(
+    made: Sources, data: str, figures: dict[str, Any] | None = FIGURES, metric: str = "3", **changes: Any
+) -> Path:
     """Put a reference into the store, as the first accuracy run does."""
 
     def write(target: Path) -> None:
@@ -49,7 +55,7 @@ def measure(made: Sources, data: str, figures: dict[str, Any] | None = FIGURES, 
             writer.metadata["figures"] = json.dumps(figures)
 
     engine = {"model": "tiny", "checkpoint": made.source(CASE).identity["checkpoint"], **changes}
-    recipe = {"runtime": "reference", "engine": engine, "data": data}
+    recipe = {"runtime": "reference", "engine": engine, "data": data, "code": {**CODE, "metric": metric}}
     return made.store.get(recipe, packs.REFERENCE, write).path
 
 
@@ -313,6 +319,12 @@ def test_says_what_to_do_where_there_is_neither_torch_nor_a_pack(
     assert message.startswith("tiny-bs1-onnxruntime: expected torch, or a pack of tiny at ")
     assert "python -m fixtures engines pack tiny --profile sample" in message
     assert "python -m fixtures engines unpack FILE" in message
+
+
+def test_a_figure_of_another_metric_is_not_packed(made: Sources, model: Model, tmp_path: Path) -> None:
+    measure(made, "photos", metric="another")
+    with pytest.raises(PackError, match="expected its fp32 reference figure"):
+        make(made, model, tmp_path / "tiny.zip")
 
 
 def test_weights_named_by_the_user_are_not_replaced_by_a_pack(
