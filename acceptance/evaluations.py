@@ -52,7 +52,8 @@ class Evaluations:
         model: Model = catalogue.find("model", case.model)
         sources = self.workshop.sources
         network = sources.source(case).identity["network"]
-        return basis(model.profiles[case.profile], case.profile, self.workshop.data(case), network, sources.own(case))
+        profile, data, unit = model.profiles[case.profile], self.workshop.data(case), begin(model).unit
+        return basis(profile, case.profile, data, network, sources.own(case), unit)
 
     def _take(self, case: Case) -> Taken:
         model: Model = catalogue.find("model", case.model)
@@ -67,7 +68,7 @@ class Evaluations:
         judged = Judged(
             case, model.metric, feed.described, found, evaluation.agreement, fp32, reference.origin, implied
         )
-        return Taken(judged, self._record(judged, engine, feed, evaluation))
+        return Taken(judged, self._record(judged, engine, evaluation))
 
     def _run(self, case: Case, model: Model, engine: Engine, feed: Feed, reference: Reference) -> Evaluation:
         session = self.workshop.pool.session(case, catalogue.find("backend", case.backend), engine)
@@ -94,16 +95,9 @@ class Evaluations:
             return None, fp32
         return Result(degraded(fp32.value, rms), fp32.unit, {}), fp32
 
-    def _record(self, judged: Judged, engine: Engine, feed: Feed, evaluation: Evaluation) -> tuple[str, ...]:
+    def _record(self, judged: Judged, engine: Engine, evaluation: Evaluation) -> tuple[str, ...]:
         """Add what was measured to the evidence; return the ids that verdicts refer to."""
-        data = self.workshop.data(judged.case)
-        described = {
-            "dataset": data.dataset.name,
-            "digest": feed.digest,
-            "images": len(feed.names),
-            "of": data.of if feed.whole else len(feed.names),
-            "own": data.own,
-        }
+        described = self.workshop.described(judged.case)
         timing = {"seconds": evaluation.seconds, "inference_seconds": evaluation.inference_seconds}
         details = {**errors(evaluation.agreement), **timing, "not_finite": evaluation.agreement.not_finite}
         found = evaluation.result

@@ -42,7 +42,7 @@ class Judged:
 
 
 def accuracy(judged: Judged, gate: Gate, basis: Basis) -> Verdict:
-    """Judge against the profile's figure; refused where it does not apply, failed where an output is not finite."""
+    """Judge against the profile's figure; refused where the user took it out of play, failed where it is broken."""
     figure, found, fp32 = basis.figure, judged.found, judged.fp32
     sentence = wording.must_hold(gate, f"the {basis.name}", figure.value, figure.unit)
     if judged.agreement.not_finite:
@@ -52,9 +52,12 @@ def accuracy(judged: Judged, gate: Gate, basis: Basis) -> Verdict:
     share = gate.drop(fp32.value, found.value) if fp32 else None
     own = [] if share is None else [f"{wording.distance(gate, share, found.unit)} its own fp32"]
     shown = f"{wording.figure(found.value, found.unit)}, {judged.on}"
-    if basis.unmet:
-        why = f"the {basis.name} {wording.figure(figure.value, figure.unit)} does not apply: {', '.join(basis.unmet)}"
-        return _verdict(judged, "accuracy", sentence, "refused", "; ".join([shown, *own, why]), found, None)
+    if basis.unmet or basis.broken:
+        why = ", ".join([*basis.broken, *basis.unmet])
+        parts = [shown, *own, f"the {basis.name} {wording.figure(figure.value, figure.unit)} does not apply: {why}"]
+        # A profile that is not what its figure was measured with would never be judged, and nobody asked for that.
+        status = "failed" if basis.broken else "refused"
+        return _verdict(judged, "accuracy", sentence, status, "; ".join(parts), found, None)
     floor, lost = gate.floor(figure.value), gate.drop(figure.value, found.value)
     against = (
         f"{wording.distance(gate, lost, figure.unit)} the {basis.name} {wording.figure(figure.value, figure.unit)}"

@@ -80,8 +80,9 @@ class References:
         return self._known[key]
 
     def _unpack(self, case: Case, model: Model, feed: Feed) -> Reference:
-        figures = packs.reference(model, case, feed.digest)
-        return Reference(_result(figures) if figures else None, None, f"a pack of {model.name}")
+        figures, outputs = packs.reference(model, case, feed.digest)
+        result = _result(figures) if figures else None
+        return Reference(result, Reader(outputs) if outputs else None, f"a pack of {model.name}")
 
     def _compute(self, case: Case, model: Model, backend: Backend, feed: Feed) -> Reference:
         engine = self.sources.build(case, backend)

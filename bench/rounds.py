@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.inputs import DIFFERENT, batches
-from fixtures import catalogue, host, locks
+from fixtures import catalogue, home, host, locks
 from fixtures.case import Case
 from fixtures.engines import Engine
 from fixtures.errors import SetupError
@@ -24,6 +25,7 @@ from reports.round import Round
 if TYPE_CHECKING:
     import numpy as np
 
+SCRATCH = "signoff-round-"
 CHECKOUT = Path(__file__).resolve().parent.parent
 SECONDS = 2.0
 CALLS = 5
@@ -53,7 +55,8 @@ class Rounds:
         feed = self.workshop.feed(case)
         engine = self.workshop.sources.engine(case)
         backend = catalogue.find("backend", case.backend)
-        with tempfile.TemporaryDirectory(prefix="signoff-round-") as scratch:
+        _sweep()
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
             request = self._prepare(case, engine, feed, seed, Path(scratch))
             # Ours must be unloaded: a device in use is not measured, and its lock is taken by the round.
             self.workshop.pool.close()
@@ -108,6 +111,14 @@ class Rounds:
         }
 
 
+def _sweep() -> None:
+    """Remove the inputs and outputs, often gigabytes, of runs that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        owner = left.name.removeprefix(SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _write(path: Path, arrays: list[tuple[np.ndarray, ...]]) -> None:
     import numpy as np
 
@@ -145,9 +156,17 @@ def _run(case: Case, request: dict[str, Any], scratch: Path) -> dict[str, Any]:
     return answer
 
 
+def _keep(case: Case, log: Path) -> Path:
+    """Put the log where it outlives the round; the next failure of the case takes its place."""
+    kept = home.home() / "logs" / f"round-{case.profile}-{case.id}.txt"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(log, kept)
+    return kept
+
+
 def _failed(case: Case, found: str, log: Path) -> RoundError:
     tail = log.read_text(errors="replace").strip().splitlines()[-8:]
-    said = ["Its last lines:", *tail] if tail else ["It printed nothing"]
+    said = ["Its last lines:", *tail, f"all of them: {_keep(case, log)}"] if tail else ["It printed nothing"]
     next_step = (
         f"next: see whether the engine runs at all: pytest -m accuracy --model {case.model} --backend {case.backend}"
     )

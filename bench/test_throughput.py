@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench import figures
 from bench.replay import CLOCK, replay
@@ -14,6 +14,9 @@ from bench.rounds import Rounds
 from fixtures.case import Case
 from reports.ledger import Ledger
 from reports.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 pytestmark = [pytest.mark.perf, pytest.mark.benchmark(timer=CLOCK, group="throughput")]
 
@@ -24,6 +27,7 @@ def test_throughput(
     rounds: Rounds,
     ledger: Ledger,
     benchmark: BenchmarkFixture,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Measure images per second and the latency of a call."""
     runnable(timed_case)
@@ -37,12 +41,14 @@ def test_throughput(
             "throughput",
             figures.throughput(taken),
             "images/s",
-            engine={"sha256": taken.engine, "origin": "built"},
-            data={"dataset": taken.details["inputs"], "digest": taken.details["data"]},
+            engine=rounds.workshop.sources.engine(timed_case).as_dict(),
+            data=rounds.workshop.described(timed_case),
             notes=("one round of serial, completed calls, host wall",),
             details={**latency, "batch": taken.batch, "started": taken.started, "seed": taken.seed},
         )
     )
+    for name, value in (("metric", "throughput"), ("value", figures.throughput(taken)), ("unit", "images/s")):
+        record_property(name, value)
     benchmark.extra_info["signoff"] = {
         "images_per_second": figures.throughput(taken),
         **latency,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("show", help="show runs, verdicts, figures and what was not run")
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON Lines or pytest-benchmark's JSON")
     files = parser.parse_args(arguments).files
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     console.width = width(console)
     for file in files:
         try:
@@ -29,7 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except EvidenceError as error:
             print(error, file=sys.stderr)
             return 2
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+            break
     return 0
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller; `show ... | head` is no failure."""
+        raise
 
 
 if __name__ == "__main__":

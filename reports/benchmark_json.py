@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reports.entry import Entry
-from reports.schema import SCHEMA, EvidenceError, check_plain
+from reports.ledger import check_writable
+from reports.schema import SCHEMA, EvidenceError, UnwritableError, check_plain
 
 
 def requested(config: pytest.Config) -> Path | None:
@@ -20,12 +21,44 @@ def requested(config: pytest.Config) -> Path | None:
 
 
 def remove_stale(path: Path) -> None:
-    """Remove yesterday's file: a run without benchmarks would leave it and look as if it had written it."""
+    """Remove yesterday's file: a run without benchmarks would leave it and look as if it had written it.
+
+    Raises pytest.UsageError where no file can be written, before anything is measured.
+    """
     try:
-        path.unlink(missing_ok=True)
+        check_writable(path, "--benchmark-json")
+        remove(path)
+    except UnwritableError as error:
+        raise pytest.UsageError(f"--benchmark-json {error}") from error
     except OSError as error:
-        message = f"--benchmark-json {path}: expected a file to replace, found that {error.strerror}"
+        message = f"--benchmark-json {path}: expected a file to replace; found: {error.strerror}; name another file"
         raise pytest.UsageError(message) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is one: devices can be named as well."""
+    if path.is_file():
+        path.unlink()
+
+
+def catch_failure(config: pytest.Config, path: Path, tell: Callable[[str], None]) -> None:
+    """Let pytest-benchmark tell that its file cannot be written; it would end the run with a traceback, unsummed.
+
+    A part of the file is removed: it reads like the file of another run.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    save = getattr(session, "save_json", None)
+    if session is None or save is None:
+        return
+
+    def save_json(document: dict[str, Any]) -> None:
+        try:
+            save(document)
+        except OSError as error:
+            remove(path)
+            tell(str(error.strerror))
+
+    session.save_json = save_json
 
 
 def refuse_infinite(item: pytest.Item) -> None:
@@ -60,4 +93,9 @@ def write(config: pytest.Config, path: Path) -> None:
         config=config, benchmarks=[], include_data=True, machine_info=machine, commit_info=commit
     )
     hook.pytest_benchmark_update_json(config=config, benchmarks=[], output_json=document)
-    path.write_text(json.dumps(document, indent=4, allow_nan=False))
+    text = json.dumps(document, indent=4, allow_nan=False)
+    try:
+        path.write_text(text)
+    except OSError:
+        remove(path)
+        raise

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fixtures import host
+
 SYSTEM = Path("/")
 """Where /proc and /sys are read."""
 
@@ -55,7 +57,7 @@ def _stable() -> dict[str, Any]:
         "kernel": platform.release(),
         "machine": platform.machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "cpu": _cpu_model(),
+        "cpu": host.model() or None,
         "cores": os.cpu_count(),
         "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "numa_nodes": _text("sys/devices/system/node/online"),
@@ -114,22 +116,13 @@ def _text(name: str) -> str | None:
         return None
 
 
-def _fields(name: str, separator: str) -> dict[str, str]:
-    lines = (line.partition(separator) for line in (_text(name) or "").splitlines())
+def _fields(name: str) -> dict[str, str]:
+    lines = (line.partition("=") for line in (_text(name) or "").splitlines())
     return {key.strip(): value.strip().strip('"') for key, found, value in reversed(list(lines)) if found}
 
 
 def _os_name() -> str:
-    return _fields("etc/os-release", "=").get("PRETTY_NAME") or platform.system()
-
-
-def _cpu_model() -> str | None:
-    fields = _fields("proc/cpuinfo", ":")
-    if name := fields.get("model name"):
-        return name
-    if part := fields.get("CPU part"):  # aarch64 names no model
-        return f"implementer {fields.get('CPU implementer')} part {part} revision {fields.get('CPU revision')}"
-    return platform.processor() or None
+    return _fields("etc/os-release").get("PRETTY_NAME") or platform.system()
 
 
 def _governor() -> str | None:
@@ -139,18 +132,8 @@ def _governor() -> str | None:
 
 def _cgroup_cpus() -> float | str | None:
     """Return the processors this process may use by quota, or "unlimited"; the narrowest level counts."""
-    lines = [line.split(":", 2) for line in (_text("proc/self/cgroup") or "").splitlines()]
-    root = Path("sys/fs/cgroup")
-    below = root / next((path.lstrip("/") for number, _, path in lines if number == "0"), "")
-    levels = [level for level in (below, *below.parents) if level.is_relative_to(root)]
-    limits = [text.split() for level in levels if (text := _text(str(level / "cpu.max")))]
-    quota, period = _text("sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _text("sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    if quota and period:
-        limits.append(["max" if int(quota) < 0 else quota, period])
-    found = [int(quota) / int(period) for quota, period in limits if quota != "max"]
-    if found:
-        return min(found)
-    return "unlimited" if lines or limits else None
+    told = host.OWN_CGROUPS.exists() or host.CGROUPS.exists()
+    return min(host.quotas(), default="unlimited" if told else None)
 
 
 def _memory_bytes() -> int | None:

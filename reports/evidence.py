@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from reports.entry import Entry
-from reports.schema import EvidenceError
+from reports.schema import EvidenceError, check_plain
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ def read(path: Path) -> Evidence:
     """
     try:
         content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise EvidenceError(f"{path}: expected a file of evidence, found a folder; name the files in it") from error
     except OSError as error:
         raise EvidenceError(
             f"{path}: expected a file of evidence, found none ({error.strerror}); check the path"
@@ -86,7 +88,17 @@ def _read_document(path: Path, document: dict[str, Any]) -> Evidence:
             "was not written by this harness says nothing about engine, data and environment. "
             "Make one with `pytest -m perf --benchmark-json FILE`"
         )
-    return Evidence(path, tuple(_entry(record, f"{path}, {place}") for place, record in records))
+    found = tuple(_entry(record, f"{path}, {place}") for place, record in records)
+    for name, part in document.items():
+        _checked(part, name, path)
+    return Evidence(path, found)
+
+
+def _checked(part: Any, name: str, path: Path) -> None:
+    try:
+        check_plain(part, name)
+    except (EvidenceError, RecursionError) as error:
+        raise EvidenceError(f"{path}: {error}") from error
 
 
 def _carried(part: Any, place: str, path: Path) -> Iterator[tuple[str, Any]]:
@@ -116,11 +128,7 @@ class _Unreadable:
 
 def _parsed(text: str) -> Any:
     """Return the value, or why there is none: what is cut off is not an error everywhere."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not allowed")
-
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text)  # NaN and infinity as well: what checks them names the field
     except (ValueError, RecursionError) as error:
         return _Unreadable(f"no JSON ({error})")

@@ -17,11 +17,14 @@ from reports.entry import Entry, Record
 from reports.evidence import Evidence
 from reports.measurement import Measurement
 from reports.run import End, Run
-from reports.schema import EvidenceError
+from reports.schema import EvidenceError, UnwritableError
 from reports.skip import Skip
 from reports.verdict import Verdict
 
 Kind = TypeVar("Kind", bound=Record)
+
+
+MAKE_ROOM = "make room, or name another file with --record"
 
 
 class Ledger:
@@ -93,13 +96,13 @@ class Ledger:
             if size and os.pread(self._file, 1, size - 1) != b"\n":
                 line = b"\n" + line  # an earlier run was killed in the middle of a line; ours starts on its own
         except OSError as error:
-            raise _unwritable(self.path, error.strerror) from error
+            raise _unwritable(self.path, str(error.strerror), MAKE_ROOM) from error
         try:
             self._write(line)
         except EvidenceError:
             os.close(self._file)
             self._file = None
-            if not size:
+            if not size and self.path.is_file():  # a device can be named as well
                 self.path.unlink(missing_ok=True)
             raise
         self.entries.append(header)
@@ -110,26 +113,25 @@ class Ledger:
         try:
             written = os.write(self._file, line)
         except OSError as error:
-            raise _unwritable(self.path, error.strerror) from error
+            raise _unwritable(self.path, str(error.strerror), MAKE_ROOM) from error
         if written < len(line):
             os.ftruncate(self._file, size)  # half a line would spoil the next one
-            raise _unwritable(self.path, f"{written} of {len(line)} bytes written; the disk is full")
+            raise _unwritable(self.path, f"{written} of {len(line)} bytes written, the disk is full", MAKE_ROOM)
 
 
-def check_writable(path: Path) -> None:
-    """Raise EvidenceError when evidence cannot be written to `path`; said before anything is measured."""
+def check_writable(path: Path, option: str = "--record") -> None:
+    """Raise UnwritableError when a file cannot be written to `path`; said before anything is measured."""
+    other = f"name another file with {option}"
     if path.is_dir():
-        raise _unwritable(path, "it is a folder")
+        raise _unwritable(path, "a folder of that name", other)
     if not path.parent.is_dir():
-        raise _unwritable(path, f"there is no folder {path.parent}")
+        raise _unwritable(path, f"no folder {path.parent}", other)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise _unwritable(path, "permission denied")
+        raise _unwritable(path, "permission denied", other)
 
 
-def _unwritable(path: Path, reason: str | None) -> EvidenceError:
-    return EvidenceError(
-        f"{path}: expected to write evidence, found that {reason}; make room, or name another file with --record"
-    )
+def _unwritable(path: Path, found: str, next_step: str) -> UnwritableError:
+    return UnwritableError(f"{path}: expected to write evidence; found: {found}; {next_step}")
 
 
 def _line(entry: Entry) -> bytes:

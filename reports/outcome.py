@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
 
+from fixtures.case import Case
+from fixtures.errors import SetupError
 from reports.ledger import Ledger
+from reports.recording import Recording
+from reports.schema import EvidenceError
 from reports.skip import Skip
 from reports.verdict import Verdict
 
@@ -14,6 +19,8 @@ OUTCOMES = {"undecided": "U", "refused": "R"}
 """Letter in the progress line. Both end the test as a skip, which JUnit shows with the reason, never as a pass."""
 
 STATUS = pytest.StashKey[str]()
+LONGEST = 200
+"""Characters of a reason in the summary; the failure above it has the whole text."""
 
 
 def announce(item: pytest.Item, ledger: Ledger, verdict: Verdict) -> None:
@@ -45,10 +52,46 @@ def leave_out(item: pytest.Item, ledger: Ledger, backend: str, reason: str, next
     pytest.skip(text)
 
 
+def show_once(
+    item: pytest.Item, recording: Recording, case: Case, report: pytest.TestReport, error: SetupError
+) -> None:
+    """Show what the user can mend without a traceback, and once: the tests that meet it again are skipped.
+
+    Each affected case is recorded as not run.
+    """
+    text = str(error)
+    first = recording.told.setdefault(text, item.name)
+    if first == item.name:
+        report.longrepr = text
+    else:
+        report.outcome = "skipped"
+        report.longrepr = str(item.path), item.location[1] or 0, f"Skipped: not run, for the same reason as {first}"
+    try:
+        recording.leave_out(case, *in_a_line(text))
+    except EvidenceError as unwritten:
+        report.outcome, report.longrepr = "failed", f"{text}\n{unwritten}"
+
+
+def in_a_line(text: str) -> tuple[str, str]:
+    """Return reason and next step of a message that may have many lines."""
+    reason, said, next_step = text.partition("\nnext:")
+    if not said:
+        reason, _, next_step = text.rpartition(";")
+        if not reason or next_step.strip().startswith("found"):
+            reason, next_step = text, "see the failure above"
+    shown, step = (textwrap.shorten(part, LONGEST, placeholder=" ...") for part in (reason, next_step))
+    return shown, step or "see the failure above"
+
+
+def of_harness(item: pytest.Item) -> bool:
+    """Tell whether a test measures or judges."""
+    return any(item.get_closest_marker(name) for name in ("accuracy", "perf"))
+
+
 def mark(item: pytest.Item, report: pytest.TestReport) -> None:
     """Write into the report, which crosses from worker to controller, what the terminal needs to know of the test."""
     marks: dict[str, Any] = {}
-    if any(item.get_closest_marker(name) for name in ("accuracy", "perf")):
+    if of_harness(item):
         marks["signoff_harness"] = True
     if report.skipped and STATUS in item.stash:
         marks["signoff_outcome"] = item.stash[STATUS]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from fixtures import options
+from fixtures.case import Case
+from fixtures.errors import SetupError
+from fixtures.plugin import SELECTION, case_of
+from fixtures.workshop import Workshop
 from reports import benchmark_json, outcome, summary
 from reports.ledger import Ledger
 from reports.recording import RECORDING, Recording
+from reports.schema import UnwritableError
 from reports.verdict import Verdict
 
 
@@ -42,6 +49,18 @@ def not_run(request: pytest.FixtureRequest, ledger: Ledger) -> Callable[..., Non
     return leave_out
 
 
+@pytest.fixture
+def runnable(workshop: Workshop, pytestconfig: pytest.Config, not_run: Callable[..., None]) -> Callable[[Case], None]:
+    """Leave the test out, with the reason and the next step, when its case cannot run on this host."""
+
+    def check(case: Case) -> None:
+        if missing := workshop.missing(case):
+            named = case.backend in pytestconfig.stash[SELECTION].required
+            not_run(case.backend, missing.reason, missing.next_step, named=named)
+
+    return check
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register --record and --evidence."""
     options.add(
@@ -63,9 +82,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start recording; a file that cannot be read or written stops the run here."""
     recording = config.stash[RECORDING] = Recording.start(config)
     config.pluginmanager.register(recording, "signoff-recording")
+    if recording.is_worker:
+        return
     path = benchmark_json.requested(config)
-    if path and not recording.is_worker and not config.option.collectonly:
+    if path and not config.option.collectonly:
         benchmark_json.remove_stale(path)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+        config.add_cleanup(_leave_sigterm)
+
+
+def _leave_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """End the run as Ctrl-C does: with the end of the evidence and the summary."""
+    raise KeyboardInterrupt("SIGTERM")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,13 +109,14 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Tell the ledger which test is running."""
-    ledger = item.config.stash[RECORDING].ledger
-    ledger.test = item.nodeid
+    """Tell the recording which test is running."""
+    recording = item.config.stash[RECORDING]
+    recording.harness |= outcome.of_harness(item)
+    recording.ledger.test = item.nodeid
     try:
         return (yield)
     finally:
-        ledger.test = ""
+        recording.ledger.test = ""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,9 +129,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the report say whether the test was undecided or refused."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the user can mend without a traceback, and let the report say what pytest does not know."""
     report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, SetupError) and (case := case_of(item)):
+        outcome.show_once(item, item.config.stash[RECORDING], case, report, error)
+    elif isinstance(error, UnwritableError) and outcome.of_harness(item):
+        report.longrepr = str(error)
     outcome.mark(item, report)
     return report
 
@@ -119,6 +160,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     recording = session.config.stash[RECORDING]
     if not recording.is_worker and not recording.parts:
         recording.finish(session)
+    if path := benchmark_json.requested(session.config):
+        benchmark_json.catch_failure(session.config, path, recording.miss_benchmarks)
     with warnings.catch_warnings():
         # pytest-benchmark warns where no benchmark ran that it saves nothing; the file is then written or missed here.
         warnings.filterwarnings("ignore", message="Not saving anything")

@@ -12,14 +12,16 @@ from uuid import uuid4
 import pytest
 
 from fixtures import options
+from fixtures.case import Case
 from reports import benchmark_json, evidence
 from reports.ledger import Ledger, check_writable
+from reports.round import Round
 from reports.run import End, Run
 from reports.schema import EvidenceError
 from reports.skip import Skip
 
 NOTHING_JUDGED = 6
-"""Exit status of a run that selected harness tests and neither measured nor judged anything."""
+"""Exit status of a run of harness tests that neither measured nor judged anything; a refusal is no judgement."""
 
 
 @dataclass(eq=False)
@@ -29,10 +31,15 @@ class Recording:
     config: pytest.Config
     ledger: Ledger
     parts: list[Path] = field(default_factory=list)
-    harness_tests: int = 0
+    harness: bool = False
+    """Whether a test of the harness was started."""
     problems: list[str] = field(default_factory=list)
     """What went wrong with the evidence itself; such a run is not green."""
     remarks: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+    """What the user can mend -> the first test that met it."""
+    unsaved: str = ""
+    """Why the benchmark's file could not be written."""
 
     @classmethod
     def start(cls, config: pytest.Config) -> Recording:
@@ -77,9 +84,8 @@ class Recording:
         return {"path": str(self.parts[-1]), "run": self.ledger.run, "evidence": given}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count the tests of the harness, in this process or in a worker."""
-        if report.when == "setup" and getattr(report, "signoff_harness", False):
-            self.harness_tests += 1
+        """Learn that a test of the harness was run, in this process or in a worker."""
+        self.harness |= getattr(report, "signoff_harness", False)
 
     def finish(self, session: pytest.Session) -> None:
         """Merge, decide the exit status and write the end line; a second call does nothing."""
@@ -89,9 +95,12 @@ class Recording:
             if part.exists():
                 with self._kept():
                     self._merge(part)
-        judged = any(not isinstance(entry.record, (Run, Skip, End)) for entry in self.ledger.entries)
-        if self.harness_tests and not judged:
-            self._not_green(session, f"nothing was measured or judged: exit status {NOTHING_JUDGED}")
+        if self.harness and not self._has_result():
+            refused = len(self.ledger.verdicts)
+            nothing = f"nothing was judged: {refused} refused" if refused else "nothing was measured or judged"
+            _not_green(session)
+            if session.exitstatus == NOTHING_JUDGED:
+                self.remarks.append(f"{nothing}; exit status {NOTHING_JUDGED}")
         with self._kept():
             self.ledger.close(int(session.exitstatus))
         if self.problems and session.exitstatus == pytest.ExitCode.OK:
@@ -104,22 +113,39 @@ class Recording:
         if self.is_worker:
             return
         self.finish(session)
-        if path is None or path.exists() or self.config.option.collectonly:
+        written = path is not None and path.exists() and not self.unsaved
+        if path is None or written or self.config.option.collectonly:
             return
-        reason = "no benchmark ran and nothing was recorded"
-        try:
-            if self.ledger.entries:
+        reason = self.unsaved or "no benchmark ran and nothing was recorded"
+        if self.ledger.entries and not self.unsaved:
+            try:
                 benchmark_json.write(self.config, path)
                 return
-        except OSError as error:
-            reason = str(error)
-        self._not_green(session, f"--benchmark-json {path} is not written: {reason}; exit status {NOTHING_JUDGED}")
+            except OSError as error:
+                reason = str(error.strerror)
+        kept = f"; what was recorded is in {self.ledger.path}" if self.ledger.entries else ""
+        _not_green(session)
+        status = int(session.exitstatus)
+        self.remarks.append(f"--benchmark-json {path} is not written: {reason}{kept}; exit status {status}")
 
-    def _not_green(self, session: pytest.Session, remark: str) -> None:
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = NOTHING_JUDGED
-        if session.exitstatus == NOTHING_JUDGED:
-            self.remarks.append(remark)
+    def _has_result(self) -> bool:
+        """Tell whether anything was timed, measured for its own sake, or judged; a refused verdict is no result."""
+        verdicts = self.ledger.verdicts
+        spoken_for = {id_ for verdict in verdicts for id_ in verdict.measurements}
+        return (
+            any(verdict.status != "refused" for verdict in verdicts)
+            or any(measurement.id not in spoken_for for measurement in self.ledger.measurements)
+            or any(isinstance(entry.record, Round) for entry in self.ledger.entries)
+        )
+
+    def leave_out(self, case: Case, reason: str, next_step: str) -> None:
+        """Record that a case is not run; raise EvidenceError where that cannot be written."""
+        self.make_folder()
+        self.ledger.add(Skip(case.backend, (case.id,), reason, next_step))
+
+    def miss_benchmarks(self, reason: str) -> None:
+        """Learn why the benchmark's file could not be written."""
+        self.unsaved = reason
 
     def _merge(self, part: Path) -> None:
         found = evidence.read(part)
@@ -138,6 +164,11 @@ class Recording:
 
 
 RECORDING = pytest.StashKey[Recording]()
+
+
+def _not_green(session: pytest.Session) -> None:
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = NOTHING_JUDGED
 
 
 def _folder(config: pytest.Config) -> Path:

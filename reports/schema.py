@@ -15,6 +15,10 @@ class EvidenceError(Exception):
     """Evidence that cannot be read, written or trusted."""
 
 
+class UnwritableError(EvidenceError):
+    """A file that cannot be written; the user can mend that, so it is shown without a traceback."""
+
+
 def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

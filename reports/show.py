@@ -50,6 +50,7 @@ def _show_run(entries: list[Entry], console: Console) -> None:
     rounds = Counter((r.case, r.device) for r in records if isinstance(r, Round))
     if verdicts:
         _show_verdicts(verdicts, console)
+        _show_gates(verdicts, console)
     if measurements:
         _show_measurements(measurements, console)
     for (case, device), count in rounds.items():
@@ -88,6 +89,23 @@ def _show_verdicts(verdicts: list[Verdict], console: Console) -> None:
         console.print(escape(line).replace(v.status, f"[{COLOURS[v.status]}]{v.status}[/]", 1))
         if below:
             console.print(Padding(escape(v.reason), (0, 0, 0, 11)))
+
+
+def _show_gates(verdicts: list[Verdict], console: Console) -> None:
+    """Write each distinct sentence that had to hold, and how far outputs lie from those of fp32."""
+    models: dict[tuple[str, str], dict[str, None]] = {}
+    for v in verdicts:
+        models.setdefault((v.rule, v.gate), {})[v.case.model] = None
+    lines = [f"must hold  {rule} of {', '.join(names)}: {gate}" for (rule, gate), names in models.items()]
+    for v in verdicts:
+        known = {name: v.details[name] for name in ("cosine", "worst_image") if name in v.details}
+        if known:
+            cosine = [f"cosine to fp32 {known['cosine']:.7f}"] if isinstance(known.get("cosine"), float) else []
+            worst = [f"worst image {known['worst_image']}"] if "worst_image" in known else []
+            lines.append(f"outputs    {v.case.id} ({v.case.profile}): {', '.join([*cosine, *worst])}")
+    console.print()
+    for line in lines:
+        console.print(escape(line))
 
 
 def _show_measurements(measurements: list[Measurement], console: Console) -> None:

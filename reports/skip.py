@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Skip:
-    """A backend that this host could not run, the ids of the cases it was asked for, and the next step."""
+    """Cases of a backend, by id, that could not be run or timed here, the reason, and the next step."""
 
     backend: str
     cases: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a run tells on the terminal: a line per verdict, a line per backend that was not run, and where it all lies."""
+"""What a run tells on the terminal: a line per verdict, a line per reason not to run, and where it all lies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shlex
 import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,11 @@ COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow", "refused":
 def show(terminal: pytest.TerminalReporter, recording: Recording) -> None:
     """Write the section of the harness; nothing when no test of the harness ran."""
     ledger = recording.ledger
-    if not (recording.harness_tests or ledger.entries or recording.remarks or recording.problems):
+    if not (recording.harness or ledger.entries or recording.remarks or recording.problems):
         return
     terminal.write_sep("=", "sign-off")
+    if not (ledger.entries or recording.remarks or recording.problems):
+        terminal.write_line("nothing was recorded")
     for status, line in verdict_lines(ledger.verdicts):
         _write(terminal, line, COLOURS[status])
     for line in [
@@ -39,6 +41,8 @@ def show(terminal: pytest.TerminalReporter, recording: Recording) -> None:
         _write(terminal, line, "red")
     for line in _place(ledger, terminal.config.invocation_params.dir):
         terminal.write_line(line)
+    for line in refusal_lines(ledger.verdicts):
+        _write(terminal, line, COLOURS["refused"])
 
 
 def verdict_lines(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
@@ -54,22 +58,38 @@ def measurement_lines(measurements: Iterable[Measurement], verdicts: Iterable[Ve
     for m in measurements:
         if m.id not in judged:
             figures.setdefault((_first(m.source), m.case.id, m.case.profile), []).append(
-                f"{m.metric} {figure(m.value, m.unit)}"
+                f"{m.metric} {figure(m.value, m.unit)}" + (f", {on}" if (on := m.data.get("described")) else "")
             )
     return table([(*key, ", ".join(texts)) for key, texts in figures.items()])
 
 
 def skip_lines(skips: Iterable[Skip]) -> list[str]:
-    """Return a line per backend and reason, with the number of its cases."""
-    cases: dict[tuple[str, str, str], set[str]] = {}
+    """Return a line per reason, with the backends and the number of cases that it left out."""
+    backends: dict[tuple[str, str], dict[str, None]] = {}
+    cases: dict[tuple[str, str], set[str]] = {}
     for skip in skips:
-        cases.setdefault((skip.backend, skip.reason, skip.next_step), set()).update(skip.cases)
+        why = skip.reason, skip.next_step
+        backends.setdefault(why, {})[skip.backend] = None
+        cases.setdefault(why, set()).update(skip.cases)
     return table(
         [
-            (_first("not run"), backend, f"{len(names)} case" + "s" * (len(names) != 1), f"{reason}; {next_step}")
-            for (backend, reason, next_step), names in cases.items()
+            (_first("not run"), ", ".join(backends[why]), _count(len(names), "case"), "; ".join(why))
+            for why, names in cases.items()
         ]
     )
+
+
+def refusal_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return one line that counts what was refused where other verdicts hold: the run is green without it."""
+    refused = Counter(verdict.rule for verdict in verdicts if verdict.status == "refused")
+    if not refused or refused.total() == len(verdicts):
+        return []
+    counts = ", ".join(_count(count, f"{rule} verdict") for rule, count in refused.items())
+    return [f"{_first('refused')}  {counts}: those figures were not judged"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _first(status: str) -> str:
@@ -81,7 +101,7 @@ def _place(ledger: Ledger, here: Path) -> Iterator[str]:
         return
     counts = Counter(entry.kind for entry in ledger.entries if entry.kind not in ("run", "end"))
     path = str(ledger.path.relative_to(here) if ledger.path.is_relative_to(here) else ledger.path)
-    yield f"evidence   {path} ({', '.join(f'{count} {kind}' + 's' * (count != 1) for kind, count in counts.items())})"
+    yield f"evidence   {path} ({', '.join(_count(count, kind) for kind, count in counts.items())})"
     yield f"show it    python -m reports show {shlex.quote(path)}"
 
 

@@ -77,10 +77,11 @@ def test_an_engine_that_is_off_fails_both_gates(tmp_path):
 
 def test_a_subset_is_refused_and_said_to_be_one(tmp_path):
     done = judge_tiny(tmp_path, "--batch=1", "--subset=4")
-    (refused,) = [line for line in summary(done.stdout) if line.startswith("refused")]
+    refused, _ = [line for line in summary(done.stdout) if line.startswith("refused")]
     assert "4 of 12 images of vectors" in refused
     assert refused.endswith("does not apply: a subset of 4 of 12 images")
     assert all("4 of 12 images" in line for line in summary(done.stdout) if line.startswith("passed"))
+    assert [line for line in summary(done.stdout) if line][-1].startswith("refused    1 accuracy verdict: ")
 
 
 def test_junit_carries_the_verdict(tmp_path):
@@ -144,8 +145,11 @@ def test_kill_9_keeps_the_evidence_so_far(tmp_path):
 def test_a_wrong_path_is_said_once_with_the_next_step(tmp_path):
     done = judge_tiny(tmp_path, f"--data=vectors={tmp_path / 'nowhere'}")
     assert done.returncode == 1
-    assert done.stdout.count("no such folder") == 1
-    assert done.stdout.count("name another folder with `--data vectors=DIR`") == 1
+    failure, _, section = done.stdout.partition(" sign-off ")
+    for part in (failure, section):
+        assert part.count("no such folder") == 1
+        assert part.count("name another folder with `--data vectors=DIR`") == 1
+    assert section.count("not run") == 1
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "engines").exists()
 
@@ -154,7 +158,7 @@ def test_a_missing_official_checkpoint_or_data_set_is_said_once(tmp_path):
     done = accuracy(tmp_path, "--profile=official", "--model=edsr", "--backend=onnxruntime")
     assert done.returncode == 1
     message = "run `python -m fixtures fetch div2k`, or name another folder with `--data div2k=DIR`"
-    assert done.stdout.count(message) == 1
+    assert [part.count(message) for part in done.stdout.split(" sign-off ")] == [1, 1]
     assert "Traceback" not in done.stdout
 
 
@@ -166,6 +170,8 @@ def test_a_missing_checkpoint_is_said_once(tmp_path):
     assert full
     assert "1 failed" in done.stdout
     assert "3 skipped" in done.stdout
+    (line,) = [line for line in summary(done.stdout) if line.startswith("not run")]
+    assert line.startswith("not run    onnxruntime  2 cases  ")
     assert "Traceback" not in done.stdout
 
 

@@ -156,12 +156,12 @@ def test_without_torch_onnxruntime_and_opencv_it_collects(blocked):
 
 def test_without_torch_onnxruntime_and_opencv_it_plans(blocked, tmp_path):
     done = pytest_in(blocked, "--plan", "--backend", "torch,onnxruntime")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     planned = sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line.startswith("  "))
     assert planned == [
-        "not run onnxruntime, 8 cases onnxruntime is not installed; pip install onnxruntime",
-        "not run torch, 1 case digits is given as an ONNX file only; leave it out: --backend onnxruntime",
-        "not run torch, 3 cases torch is not installed; pip install -e .",
+        "error onnxruntime, 8 cases onnxruntime is not installed; pip install onnxruntime",
+        "error torch, 1 case digits is given as an ONNX file only; leave it out: --backend onnxruntime",
+        "error torch, 3 cases torch is not installed; pip install -e .",
     ]
     assert not (tmp_path / "home").exists()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fixtures.dataset import DataError, Dataset
-from fixtures.datasets.cityscapes import DATASET, geometry, preprocess
+from fixtures.datasets.cityscapes import DATASET, TRAIN_ID, geometry, preprocess
 from fixtures.model import SAMPLE
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -149,7 +149,7 @@ def test_tells_the_dummies_of_the_test_split(pairs):
     Image.fromarray((np.arange(64 * 32) % 4).astype(np.uint8).reshape(32, 64)).save(label_file(pairs))
     assert problems(pairs) == [
         "ville_0_gtFine_labelIds.png: expected some evaluated class; found only ids 0, 1, 2, 3, "
-        "as in the dummies of the test split"
+        "as in the dummies of the test split, or train ids"
     ]
 
 
@@ -159,6 +159,61 @@ def test_reports_an_id_that_does_not_exist(pairs, unknown):
     label.putpixel((0, 0), unknown)  # outside the crop as well: the file is wrong
     label.save(label_file(pairs))
     assert problems(pairs) == [f"ville_0_gtFine_labelIds.png: expected label ids up to 33; found {unknown}"]
+
+
+def trained(label: Image.Image, ignored: int) -> Image.Image:
+    """The label in train ids."""
+    train_ids = TRAIN_ID[np.asarray(label)]
+    return Image.fromarray(np.where(train_ids < 0, ignored, train_ids).astype(np.uint8))
+
+
+def test_tells_train_ids_by_the_255_of_what_is_not_scored(pairs):
+    trained(ids(64, 32), 255).save(label_file(pairs))
+    (found,) = problems(pairs)
+    assert found.startswith("ville_0_gtFine_labelIds.png: expected label ids; found only 0, 1, 2, ")
+    assert found.endswith(", 255: these look like train ids; labelIds are needed (gtFine_labelIds.png)")
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("ignored", [19, 18, 0])
+def test_tells_train_ids_by_what_no_label_of_the_set_holds(tmp_path, count, ignored):
+    for name in DATASET.names(SCENES)[:count]:
+        image, label = map(Image.open, DATASET.files(SCENES, name))
+        put(tmp_path, name, image, trained(label, ignored))
+    (found,) = problems(tmp_path)
+    assert found.startswith("gtFine/val: expected label ids; found only 0, 1, 2, ")
+    assert found.endswith(" in all labels: these look like train ids; labelIds are needed (gtFine_labelIds.png)")
+
+
+def test_takes_each_scene_of_the_sample_alone_for_label_ids():
+    for name in DATASET.names(SCENES):
+        assert list(DATASET.problems(SCENES, [name], False)) == []
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [{7: 1}, {7: 60, 11: 40}, {11: 100, 0: 1}, {0: 5, 1: 10, 2: 8, 3: 4, 4: 5, 7: 40, 8: 18, 17: 10}, {0: 90, 23: 10}],
+    ids=["road", "tunnel", "wall", "a street without sky, trees and cars", "hardly labelled"],
+)
+def test_takes_small_sets_for_label_ids(tmp_path, shares):
+    label = np.resize(np.repeat(list(shares), list(shares.values())), (32, 64)).astype(np.uint8)
+    put(tmp_path, "a", label=Image.fromarray(label))
+    assert problems(tmp_path) == []
+
+
+def test_one_label_beyond_the_train_ids_acquits_the_set(pairs):
+    trained(ids(64, 32), 18).save(label_file(pairs))
+    assert problems(pairs) == []
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA"])
+def test_refuses_an_image_that_is_not_rgb(pairs, mode):
+    """Opaque alpha too: no published image has any."""
+    noise(64, 32).convert(mode).save(image_file(pairs))
+    sentence = f"ville_0_leftImg8bit.png: expected RGB; found {mode}: RGB is needed"
+    assert problems(pairs) == [sentence]
+    with pytest.raises(DataError, match=sentence):
+        DATASET.load(pairs, "ville_0", 480)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])

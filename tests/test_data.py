@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.data import Data, open_data
-from fixtures.dataset import DataError, Sample
+from fixtures import home
+from fixtures.data import Data, Refused, open_data
+from fixtures.dataset import DataError, Dataset, Sample
 from fixtures.datasets.cityscapes import DATASET as CITYSCAPES
 from fixtures.datasets.div2k import DATASET as DIV2K
 from fixtures.model import SAMPLE
@@ -74,18 +75,33 @@ def test_says_what_it_begins_if_that_takes_long(texts, monkeypatch):
 # Refusals
 
 
+@pytest.fixture
+def default(tmp_path, monkeypatch) -> Path:
+    """The folder of DIV2K that fetch fills, which does not exist."""
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    return home.data_folder("div2k")
+
+
+def remedy(dataset: Dataset, folder: Path) -> str:
+    """The first thing that a refusal of the folder advises."""
+    with pytest.raises(Refused) as refused:
+        open_data(dataset, folder, official=False, subset=None, own=True)
+    return str(refused.value).splitlines()[-1].removeprefix("next: ").split(", or ")[0]
+
+
 def test_lists_ten_problems_then_the_count(texts):
     for number in range(10, 13):
         (texts / f"{number}.txt").write_text("bad")
     for number in range(10):
         (texts / f"{number:02}.txt").write_text("bad")
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(Refused) as refused:
         opened(texts)
+    assert refused.value.problems == [f"{number:02}: bad" for number in range(13)]
     assert str(refused.value).splitlines() == [
         f"texts in {texts}: expected a data set, whole and readable; found",
         *(f"  {number:02}: bad" for number in range(10)),
         "  and 3 more problems, 13 in all",
-        "next: name another folder with `--data texts=DIR`",
+        "next: mend the files, or name another folder with `--data texts=DIR`",
     ]
 
 
@@ -95,14 +111,40 @@ def test_counts_nothing_when_all_problems_are_shown(texts):
         opened(texts)
 
 
-def test_names_the_command_that_fetches_where_there_is_one(tmp_path):
+def test_names_the_command_that_fetches_for_the_folder_that_it_fills(default):
     with pytest.raises(DataError) as refused:
-        open_data(DIV2K, tmp_path / "none", official=True, subset=None, own=True)
+        open_data(DIV2K, default, official=True, subset=None, own=True)
     assert str(refused.value).splitlines() == [
-        f"div2k in {tmp_path / 'none'}: expected the published data set, whole and readable; found",
+        f"div2k in {default}: expected the published data set, whole and readable; found",
         "  no such folder",
         "next: run `python -m fixtures fetch div2k`, or name another folder with `--data div2k=DIR`",
     ]
+    default.mkdir(parents=True)
+    assert remedy(DIV2K, default) == "run `python -m fixtures fetch div2k`"
+
+
+def test_fetch_is_no_remedy_for_what_lies_there(default):
+    """It leaves alone what is there, and cannot bring Cityscapes at all."""
+    for name in ("div2k", "cityscapes"):
+        (default.with_name(name) / "HR").mkdir(parents=True)
+    assert remedy(DIV2K, default) == "remove this folder and run `python -m fixtures fetch div2k`"
+    assert remedy(CITYSCAPES, default.with_name("cityscapes")) == "mend the files"
+
+
+def test_fetch_is_no_remedy_for_another_folder(default, tmp_path):
+    (tmp_path / "mine/HR").mkdir(parents=True)
+    assert remedy(DIV2K, tmp_path / "mine") == "mend the files"
+    assert remedy(DIV2K, tmp_path / "none") == "name another folder with `--data div2k=DIR`"
+
+
+def test_a_damaged_sample_is_restored_from_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr("fixtures.data.SAMPLE", tmp_path / "fixtures/sample")
+    sample = tmp_path / "fixtures/sample/sr_photos"
+    (sample / "HR").mkdir(parents=True)
+    said = "restore the files of this checkout, `git checkout -- fixtures/sample/sr_photos`"
+    assert remedy(DIV2K, sample) == said
+    shutil.rmtree(sample)
+    assert remedy(DIV2K, sample) == said
 
 
 def test_refuses_a_file_an_empty_folder_and_another_layout(tmp_path):
@@ -119,8 +161,9 @@ def test_refuses_a_file_an_empty_folder_and_another_layout(tmp_path):
 
 
 def test_refuses_the_sample_as_the_published_set():
-    with pytest.raises(DataError, match=r"0809: missing from the published set(.|\n)*92 in all"):
+    with pytest.raises(Refused, match=r"0809: missing from the published set(.|\n)*92 in all\nnext: mend") as refused:
         open_data(DIV2K, SAMPLE / "sr_photos", official=True, subset=None, own=False)
+    assert len(refused.value.problems) == 92
 
 
 def test_finds_a_truncated_png(tmp_path):

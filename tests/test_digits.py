@@ -193,7 +193,7 @@ def test_a_file_of_another_digest_is_not_run(copied):
     assert not run.kind("Verdict")
 
 
-def test_another_network_is_refused_because_the_figure_is_not_its_own(copied):
+def test_another_network_fails_because_the_figure_is_not_its_own(copied):
     import onnx
 
     graph = onnx.load(copied / "digits.onnx")
@@ -203,9 +203,9 @@ def test_another_network_is_refused_because_the_figure_is_not_its_own(copied):
     graph.graph.node.append(onnx.helper.make_node("LogSoftmax", ["before"], [logits], axis=1))
     onnx.save(graph, copied / "digits.onnx")
     run = judged_copy(copied)
-    assert run.verdicts("accuracy") == {"digits-bs4-onnxruntime": "refused"}, run.output
+    assert run.verdicts("accuracy") == {"digits-bs4-onnxruntime": "failed"}, run.output
     (verdict,) = (verdict for verdict in run.kind("Verdict") if verdict.rule == "accuracy")
-    assert "another network: fingerprint" in verdict.reason
+    assert "another network: expected fingerprint" in verdict.reason
     assert verdict.observed == 97.8
 
 
@@ -219,12 +219,12 @@ def test_a_network_with_other_shapes_is_not_run(copied):
     assert "expected inputs [('image', 'uint8', (1, 8, 8, 1))] of digits at batch 1; found" in run.output
 
 
-def test_other_data_are_not_held_to_the_figure(copied):
+def test_data_that_have_changed_fail_rather_than_go_unjudged(copied):
     with np.load(copied / "handwritten" / "test.npz") as stored:
         images, labels = stored["images"][:400], stored["labels"][:400]
     np.savez(copied / "handwritten" / "test.npz", images=images, labels=labels)
     run = judged_copy(copied)
-    assert run.verdicts("accuracy") == {"digits-bs4-onnxruntime": "refused"}, run.output
+    assert run.verdicts("accuracy") == {"digits-bs4-onnxruntime": "failed"}, run.output
     assert "the data have changed" in run.output
 
 
@@ -292,6 +292,6 @@ def test_a_network_may_have_several_inputs_and_outputs_of_integer_types(copied):
     run = judged_copy(copied, "--backend", "onnxruntime,openvino", "-m", "accuracy or perf")
     cases = {f"digits-bs4-{backend}" for backend in BACKENDS[:2]}
     assert run.verdicts("parity") == dict.fromkeys(cases, "passed"), run.output
-    assert run.verdicts("accuracy") == dict.fromkeys(cases, "refused")  # the figure is of the network without a shift
+    assert run.verdicts("accuracy") == dict.fromkeys(cases, "failed")  # the figure is of the network without a shift
     assert {verdict.observed for verdict in run.kind("Verdict")} == {97.8}
     assert {timed.case.id for timed in run.kind("Round")} == cases

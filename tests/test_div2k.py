@@ -23,6 +23,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDEN = SHARED / "reference" / "golden"
 SET5 = SHARED / "data" / "set5"
 PHOTOS = SAMPLE / "sr_photos"
+NAMES = [f"080{number}" for number in range(1, 9)]
 HIGH, LOW = "DIV2K_valid_HR", "DIV2K_valid_LR_bicubic/X2"
 
 needs_shared = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared, with the original's results, is not here")
@@ -266,6 +267,15 @@ def test_reads_a_palette_as_its_colours(tmp_path):
     np.testing.assert_array_equal(DATASET.load(tmp_path, "a", 20).target, np.asarray(high.convert("RGB")))
 
 
+def test_names_a_palette_as_the_cause_of_other_colours(photos):
+    low, high = DATASET.files(photos, "0801")
+    Image.open(high).convert("P").save(high)
+    (found,) = problems(photos)
+    assert f": reduced to a palette ({HIGH}/0801.png), which RGB mends, or of another track" in found
+    Image.open(low).convert("P").save(low)
+    assert f"(X2/0801x2.png and {HIGH}/0801.png)" in problems(photos)[0]
+
+
 # The track
 
 
@@ -287,7 +297,8 @@ def test_notices_another_reduction_of_every_photograph(photos, other):
         other(Image.open(high)).save(low)
     found = problems(photos)
     assert [sentence.split(":")[0] for sentence in found] == ["0801", "0803", "0806"]
-    assert "another track" in found[0]
+    assert "; found " in found[0]
+    assert ": of another track (unknown, mild, wild), or made by another program" in found[0]
 
 
 @needs_shared
@@ -435,17 +446,19 @@ def test_reaches_the_originals_figure_on_set5_end_to_end():
 
 
 def test_crops_lr_images_where_enough_are_large_enough():
-    (crop,) = DATASET.crops(PHOTOS, 200, 1)
+    (crop,) = DATASET.crops(PHOTOS, NAMES, 200, 1)
     low = np.asarray(Image.open(DATASET.files(PHOTOS, "0801")[0]))
     np.testing.assert_array_equal(crop.inputs[0], low.transpose(2, 0, 1))
     assert crop.target is None
-    assert len(DATASET.crops(PHOTOS, 200, 8)) == 8
+    assert len(DATASET.crops(PHOTOS, NAMES, 200, 8)) == 8
     low = np.asarray(Image.open(DATASET.files(PHOTOS, "0802")[0]))
-    np.testing.assert_array_equal(DATASET.crops(PHOTOS, 100, 8)[1].inputs[0], low[40:140, 70:170].transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        DATASET.crops(PHOTOS, NAMES, 100, 8)[1].inputs[0], low[40:140, 70:170].transpose(2, 0, 1)
+    )
 
 
 def test_crops_the_centre_of_hr_images_where_lr_images_are_too_small():
-    crops = DATASET.crops(PHOTOS, 256, 8)
+    crops = DATASET.crops(PHOTOS, NAMES, 256, 8)
     assert len({crop.inputs[0].tobytes() for crop in crops}) == 8
     assert all(crop.inputs[0].shape == (3, 256, 256) and crop.inputs[0].dtype == np.float32 for crop in crops)
     high = np.asarray(Image.open(DATASET.files(PHOTOS, "0802")[1]))
@@ -453,9 +466,9 @@ def test_crops_the_centre_of_hr_images_where_lr_images_are_too_small():
 
 
 def test_crops_are_spread_over_the_set():
-    assert [crop.name for crop in DATASET.crops(PHOTOS, 256, 3)] == ["0801", "0803", "0806"]
+    assert [crop.name for crop in DATASET.crops(PHOTOS, NAMES, 256, 3)] == ["0801", "0803", "0806"]
 
 
 def test_refuses_crops_larger_than_every_image():
     with pytest.raises(DataError, match="expected an image of at least 500x500 pixels to crop; found none"):
-        DATASET.crops(PHOTOS, 500, 8)
+        DATASET.crops(PHOTOS, NAMES, 500, 8)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures import host
 from reports import environment
 from reports.schema import check_plain
 
@@ -19,6 +20,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 def system(tmp_path, monkeypatch):
     """Return a folder that stands for /; `write` puts a fact there."""
     monkeypatch.setattr(environment, "SYSTEM", tmp_path)
+    monkeypatch.setattr(host, "CGROUPS", tmp_path / "sys/fs/cgroup")
+    monkeypatch.setattr(host, "OWN_CGROUPS", tmp_path / "proc/self/cgroup")
+    monkeypatch.setattr(host, "CPUINFO", tmp_path / "proc/cpuinfo")
 
     def write(name: str, text: str) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

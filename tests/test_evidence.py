@@ -74,7 +74,10 @@ def test_a_file_cut_inside_a_character_loses_its_last_line_only(tmp_path):
         ("", r"run\.jsonl, line 2: expected a record, found no JSON"),
         ('{"kind": "skip", "schema": 1, "run": "r"}', r"run\.jsonl, line 2: skip\.backend: expected a text"),
         ('{"kind": "skip", "schema": 9, "run": "r"}', r"run\.jsonl, line 2: written by a newer signoff: schema 9"),
-        ('{"kind": "end", "exitstatus": NaN}', r"run\.jsonl, line 2: expected a record, found no JSON \(NaN"),
+        (
+            '{"kind": "end", "exitstatus": NaN}',
+            r"run\.jsonl, line 2: end\.exitstatus: expected a finite number, found nan",
+        ),
         (
             '{"kind": "end", "exitstatus": 1e999}',
             r"run\.jsonl, line 2: kind|line 2: end\.exitstatus: expected a finite",
@@ -147,7 +150,15 @@ def test_refuses_another_file(tmp_path, content):
         read(path)
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_refuses_what_is_no_file(tmp_path, name):
-    with pytest.raises(EvidenceError, match="expected a file of evidence, found none"):
+@pytest.mark.parametrize(("name", "found"), [("missing.jsonl", "none"), (".", "a folder; name the files in it")])
+def test_refuses_what_is_no_file(tmp_path, name, found):
+    with pytest.raises(EvidenceError, match=f"expected a file of evidence, found {found}"):
         read(tmp_path / name)
+
+
+def test_names_the_field_of_a_benchmark_that_is_not_finite(tmp_path):
+    skip = Entry("run", records.skip()).as_dict()
+    path = tmp_path / "out.json"
+    path.write_text(json.dumps(document(extra_info={"signoff": {"records": [skip]}}, stats={"mean": float("nan")})))
+    with pytest.raises(EvidenceError, match=r"benchmarks\[0\]\.stats\.mean: expected a finite number, found nan"):
+        read(path)

@@ -18,6 +18,7 @@ from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from fixtures import download as download_module
@@ -212,8 +213,43 @@ def test_quotes_what_the_server_answered(server, tmp_path):
 def test_says_when_no_server_answers(server, tmp_path):
     remote = server.put("a.zip", BODY)
     server.close()
-    with pytest.raises(FetchError, match=r"a\.zip: expected 300,000 bytes; found .*refused"):
-        download(remote, tmp_path / "a.zip")
+    said = r"a\.zip: expected 300,000 bytes; found that the host 127\.0\.0\.1 cannot be reached; 0 bytes are kept; "
+    with pytest.raises(FetchError, match=said):
+        download(remote, tmp_path / "new" / "deep" / "a.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (requests.ConnectTimeout("<Pool 0x7f>"), "that the host example.invalid cannot be reached"),
+        (requests.exceptions.ProxyError("<Pool 0x7f>"), "that the proxy does not lead to the host example.invalid"),
+        (requests.exceptions.SSLError("<Pool 0x7f>"), "that the certificate of the host example.invalid cannot be"),
+        (requests.ReadTimeout("<Pool 0x7f>"), "that the host example.invalid does not answer"),
+        (requests.exceptions.ChunkedEncodingError("<Pool 0x7f>"), "that the connection ended early"),
+    ],
+)
+def test_says_in_few_words_why_nothing_comes(tmp_path, monkeypatch, error, said):
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("requests.get", fail)
+    with pytest.raises(FetchError, match=f"expected a whole file; found {said}") as refused:
+        download(Remote("https://example.invalid:99/a.pt", "12"), tmp_path / "a.pt")
+    assert "0x7f" not in str(refused.value)
+
+
+def test_takes_back_only_folders_that_it_made_and_that_are_empty(server, tmp_path):
+    remote = server.put("a.zip", BODY)
+    server.cuts = [70_000, 0]
+    with pytest.raises(FetchError):
+        download(remote, tmp_path / "new" / "a.zip")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.zip.part"]
+    (tmp_path / "old").mkdir()
+    server.status = 503
+    with pytest.raises(FetchError):
+        download(remote, tmp_path / "old" / "a.zip")
+    assert (tmp_path / "old").is_dir()
 
 
 def test_asks_for_space_before_the_first_byte(server, tmp_path, monkeypatch):
@@ -390,16 +426,25 @@ def test_only_checks_what_is_there_already(command, remotes, server, capsys):
     (home.data_folder("div2k") / "DIV2K_valid_HR/0850.png").unlink()
     assert command("div2k") == 1
     assert server.requests == []
-    assert "0850: expected one HR image" in capsys.readouterr().out
+    assert "0850: expected one HR image" in capsys.readouterr().err
 
 
 def test_goes_on_after_a_break(command, remotes, server, capsys):
     server.cuts = [5000, 0]
     assert command("div2k") == 1
-    assert "5,000 bytes are kept" in capsys.readouterr().out
+    assert "5,000 bytes are kept" in capsys.readouterr().err
     assert not home.data_folder("div2k").exists()
     assert command("div2k") == 0
     assert "bytes=5000-" in server.requests
+
+
+@pytest.mark.parametrize("name", ["div2k", "edsr"])
+def test_leaves_nothing_behind_offline(command, remotes, server, tmp_path, capsys, name):
+    command.registry["model"]["edsr"] = weights(server.put("edsr-1bc95232.pt", BODY, digits=8))
+    server.close()
+    assert command(name) == 1
+    assert "found that the host 127.0.0.1 cannot be reached" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_takes_archives_that_were_carried_here(command, remotes, server, published, tmp_path, capsys):
@@ -418,7 +463,7 @@ def test_refuses_a_carried_archive_that_is_another_and_leaves_it(command, remote
     carried.parent.mkdir(parents=True)
     carried.write_bytes(b"PK")
     assert command("div2k") == 1
-    assert "expected sha256" in capsys.readouterr().out
+    assert "expected sha256" in capsys.readouterr().err
     assert carried.exists()
 
 
@@ -428,7 +473,7 @@ def test_publishes_nothing_that_fails_the_check(command, remotes, server, monkey
         bundle.writestr("DIV2K_valid_HR/0801.png", b"x")
     monkeypatch.setattr(type(DIV2K), "archives", (server.put("half.zip", half.getvalue()), remotes[1]))
     assert command("div2k") == 1
-    assert "and 90 more problems, 100 in all" in capsys.readouterr().out
+    assert "and 90 more problems, 100 in all" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "home/data").iterdir()] == ["div2k.download"]
 
 
@@ -446,13 +491,13 @@ def test_keeps_a_second_fetch_out(command, remotes, tmp_path, capsys):
     downloads.mkdir(parents=True)
     with FileLock(downloads / "lock"):
         assert command("div2k") == 1
-    assert "found another fetch at work" in capsys.readouterr().out
+    assert "found another fetch at work" in capsys.readouterr().err
 
 
 def test_says_when_the_cache_cannot_be_written(command, remotes, tmp_path, capsys):
     (tmp_path / "home").write_text("a file")
     assert command("div2k") == 1
-    assert "choose another place with --to DIR or SIGNOFF_HOME" in capsys.readouterr().out
+    assert "choose another place with --to DIR or SIGNOFF_HOME" in capsys.readouterr().err
 
 
 def test_keeps_what_came_on_ctrl_c(command, remotes, monkeypatch, tmp_path, capsys):
@@ -462,7 +507,7 @@ def test_keeps_what_came_on_ctrl_c(command, remotes, monkeypatch, tmp_path, caps
 
     monkeypatch.setattr(fetch, "download", interrupt)
     assert command("div2k") == 130
-    assert "interrupted; what arrived is kept" in capsys.readouterr().out
+    assert "interrupted; what arrived is kept" in capsys.readouterr().err
     assert (tmp_path / "home/data/div2k.download/a.part").exists()
 
 
@@ -488,13 +533,13 @@ def test_refuses_a_checkpoint_that_lies_there_and_is_another(command, server, ca
     home.checkpoints().mkdir(parents=True)
     (home.checkpoints() / "weights.pt").write_bytes(b"other")
     assert command("edsr") == 1
-    assert "expected sha256" in capsys.readouterr().out
+    assert "expected sha256" in capsys.readouterr().err
     assert (home.checkpoints() / "weights.pt").exists()
 
 
 def test_explains_how_to_get_cityscapes(command, tmp_path, capsys):
     assert command("cityscapes") == 1
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     for part in (
         "www.cityscapes-dataset.com",
         "leftImg8bit_trainvaltest.zip   11 GB",
@@ -509,7 +554,7 @@ def test_checks_what_the_user_put_there(command, tmp_path, capsys):
 
     shutil.copytree(SAMPLE / "street_scenes", home.data_folder("cityscapes"))
     assert command("cityscapes") == 1
-    assert "frankfurt: expected 267 images in the published set; found 0" in capsys.readouterr().out
+    assert "frankfurt: expected 267 images in the published set; found 0" in capsys.readouterr().err
 
 
 def test_lists_everything_without_touching_the_network_or_the_disk(command, tmp_path, capsys):

@@ -239,3 +239,12 @@ def test_classes_and_notes_are_kept():
 def test_names_its_figure_by_the_profile():
     other = replace(basis(54.627, "%"), name="official reference")
     assert "the official reference 54.627 %" in gates.accuracy(judged(54.627, unit="%"), RELATIVE, other).reason
+
+
+def test_a_broken_profile_fails_and_says_what_was_measured():
+    broken = replace(basis(34.61), broken=("another network: expected fingerprint ab, found cd",))
+    verdict = sound(gates.accuracy(judged(34.6), RELATIVE, broken))
+    assert verdict.status == "failed"
+    assert "34.600 dB" in verdict.reason
+    assert "does not apply: another network: expected fingerprint ab, found cd" in verdict.reason
+    assert verdict.observed == 34.6

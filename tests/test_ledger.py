@@ -130,14 +130,14 @@ def test_a_run_after_one_that_was_cut_off_starts_on_a_line_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("missing/run.jsonl", "there is no folder .*missing"),
-        ("", "it is a folder"),
-        ("file/run.jsonl", "there is no folder"),
+        ("missing/run.jsonl", "no folder .*missing"),
+        ("", "a folder of that name"),
+        ("file/run.jsonl", "no folder"),
     ],
 )
 def test_says_where_it_cannot_write(tmp_path, path, message):
     (tmp_path / "file").touch()
-    with pytest.raises(EvidenceError, match=f"expected to write evidence, found that {message}.*--record"):
+    with pytest.raises(EvidenceError, match=f"expected to write evidence; found: {message}.*--record"):
         check_writable(tmp_path / path)
     with pytest.raises(EvidenceError, match=message):
         Ledger(tmp_path / path).add(records.measurement())
@@ -158,7 +158,7 @@ def test_a_failing_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        with pytest.raises(EvidenceError, match=r"run\.jsonl: .* No space left on device; make room"):
+        with pytest.raises(EvidenceError, match=r"run\.jsonl: .*; found: No space left on device; make room"):
             ledger.add(records.verdict())
     ledger.close(0)
     assert kinds(ledger.path) == ["run", "measurement", "end"]
@@ -166,9 +166,19 @@ def test_a_failing_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
 
 def test_a_header_that_does_not_fit_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "write", lambda *_: 3)
-    with pytest.raises(EvidenceError, match=r"3 of .* bytes written; the disk is full"):
+    with pytest.raises(EvidenceError, match=r"3 of .* bytes written, the disk is full"):
         Ledger(tmp_path / "run.jsonl").add(records.measurement())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_full_stays_where_it_is(tmp_path, monkeypatch):
+    device = tmp_path / "device"
+    os.mkfifo(device)  # removing it needs no more rights than removing a device
+    monkeypatch.setattr(os, "write", lambda *_: 3)
+    monkeypatch.setattr(os, "ftruncate", lambda *_: None)
+    with pytest.raises(EvidenceError, match="the disk is full"):
+        Ledger(device).add(records.measurement())
+    assert device.exists()
 
 
 FILL = """

@@ -94,8 +94,8 @@ def test_a_case_is_served_from_a_pack_where_torch_is_absent(
     assert source.graph != here.graph
     # The same graph makes the same engine: what was signed off here is found again there.
     assert there.engine(CASE).key == made.engine(CASE).key
-    assert packs.reference(model, CASE, "photos") == FIGURES
-    assert packs.reference(model, CASE, "other photos") is None
+    assert packs.reference(model, CASE, "photos") == (FIGURES, None)
+    assert packs.reference(model, CASE, "other photos") == (None, None)
 
 
 def test_a_pack_unpacked_again_replaces_the_first(packed: Path, model: Model, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_refuses_what_is_not_there(tmp_path: Path, model: Model) -> None:
 
 def test_refuses_more_than_the_disk_can_hold_before_it_writes(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packfile.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
-    assert "expected graphs that fit into the 0.0 GB free" in refusal(packed)
+    assert "expected members below 2 GiB each, for the 0.0 GB free" in refusal(packed)
 
 
 def test_refuses_a_member_that_claims_more_than_a_graph_can_be(packed: Path) -> None:
@@ -289,7 +289,7 @@ def test_refuses_a_member_that_claims_more_than_a_graph_can_be(packed: Path) -> 
             struct.pack_into("<I", content, place + 24, 0xFFFFFFF0)
         place += 46 + name + extra + comment
     packed.write_bytes(content)
-    assert "below 2 GiB each; found" in refusal(packed)
+    assert "below 2 GiB each" in refusal(packed)
 
 
 def test_refuses_a_manifest_that_claims_to_be_huge(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +319,20 @@ def test_says_what_to_do_where_there_is_neither_torch_nor_a_pack(
     assert message.startswith("tiny-bs1-onnxruntime: expected torch, or a pack of tiny at ")
     assert "python -m fixtures engines pack tiny --profile sample" in message
     assert "python -m fixtures engines unpack FILE" in message
+
+
+def test_outputs_travel_where_there_is_no_figure(made: Sources, model: Model, tmp_path: Path) -> None:
+    measure(made, "photos")
+    kept = measure(made, "crops", figures=None)
+    make(made, model, tmp_path / "tiny.zip")
+    unpack(tmp_path / "tiny.zip")
+    figures, outputs = packs.reference(model, CASE, "crops")
+    assert figures is None
+    assert outputs is not None
+    assert outputs.read_bytes() == kept.read_bytes()
+    outputs.write_bytes(b"another")
+    with pytest.raises(PackError, match="expected the file that was unpacked"):
+        packs.reference(model, CASE, "crops")
 
 
 def test_a_figure_of_another_metric_is_not_packed(made: Sources, model: Model, tmp_path: Path) -> None:
@@ -380,7 +394,7 @@ def test_the_command_packs_and_unpacks(
     assert "2 graphs, 1 fp32 figures" in capsys.readouterr().out
     assert packing.main(["unpack", str(target)]) == 0
     assert "unpacked and verified into" in capsys.readouterr().out
-    assert packs.reference(model, CASE, "photos") == FIGURES
+    assert packs.reference(model, CASE, "photos") == (FIGURES, None)
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,9 @@ def test_a_network_that_is_not_exported_yet_is_exported_first(plan, tmp_path):
 
 
 def test_a_backend_that_cannot_run_takes_one_line(plan):
-    lines = plan("--model", "digits", "--backend", "torch", "--batch", "1,4")
+    lines = plan("--model", "digits", "--backend", "torch", "--batch", "1,4", status=1)
     reason = "digits is given as an ONNX file only; leave it out: --backend onnxruntime"
-    assert lines == [f"not run torch, 2 cases {reason}", "plan: 5 not run; nothing was run"]
+    assert lines == [f"error torch, 2 cases {reason}", "plan: 5 error; nothing was run"]
 
 
 def test_what_would_be_an_error_is_told(plan, tmp_path):
@@ -83,11 +83,11 @@ def test_what_would_be_an_error_is_told(plan, tmp_path):
     shutil.copytree(DIGITS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "digits.onnx").unlink()
     chosen = ("--model", "digits", "--backend", "onnxruntime", "--batch", "4", "-m", "accuracy")
-    lines = plan(*chosen, catalogue=folder)
+    lines = plan(*chosen, catalogue=folder, status=1)
     assert lines[0].startswith("error test_accuracy[digits-bs4-onnxruntime] digits: expected the checkpoint at")
     assert lines[-1] == "plan: 2 error; nothing was run"
     shutil.rmtree(folder / "handwritten")
-    assert plan(*chosen, catalogue=folder)[0].endswith(f"no data at {folder / 'handwritten'}")
+    assert plan(*chosen, catalogue=folder, status=1)[0].endswith(f"no data at {folder / 'handwritten'}")
 
 
 def test_the_benchmark_file_of_an_earlier_run_stays(plan, tmp_path):

@@ -156,7 +156,7 @@ def poor_host(monkeypatch, folder, tmp_path):
 def test_a_pack_gives_the_figure_only(session, poor_host, runs):
     references, feed = session()
     figures = {"value": 91.5, "unit": "points", "per_image": {"00.json": 100.0}, "per_class": {}, "notes": []}
-    poor_host.write_text(json.dumps({"references": {feed.digest: figures}}))
+    poor_host.write_text(json.dumps({"references": {feed.digest: figures}, "outputs": {}}))
     found = references.get(tiny.case(), feed)
     assert {**asdict(found.result), "notes": []} == figures
     assert (found.outputs, found.origin, runs) == (None, "a pack of tiny", [])
@@ -164,7 +164,7 @@ def test_a_pack_gives_the_figure_only(session, poor_host, runs):
 
 def test_a_pack_that_does_not_know_the_data_gives_no_figure(session, poor_host):
     references, feed = session()
-    poor_host.write_text(json.dumps({"references": {"of other data": {}}}))
+    poor_host.write_text(json.dumps({"references": {"of other data": {}}, "outputs": {}}))
     assert references.get(tiny.case(), feed).result is None
 
 

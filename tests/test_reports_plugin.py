@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from reports import outcome
 from reports.evidence import Evidence, read
 from reports.ledger import Ledger
 from tests import records
@@ -37,6 +39,16 @@ test_parity_not_run = test_not_run
 """
 )
 
+ROUND = "def test_timed(ledger):\n    ledger.add(records.timed_round())\n"
+UNFIT = (
+    HEAD
+    + """
+from fixtures.errors import SetupError
+@pytest.mark.parametrize("accuracy_case", [records.case(1), records.case(4, "openvino")], ids=lambda case: case.id)
+def test_accuracy(accuracy_case):
+    raise SetupError("div2k in /data: expected images; found\\n  no such folder\\nnext: run `fetch div2k`")
+"""
+)
 JUDGED = HEAD + "def test_accuracy(judge):\n    judge(records.verdict())\n"
 SKIPPED = HEAD + "def test_accuracy(not_run):\n    not_run('t4', 'no GPU', 'run on a T4 host', named=False)\n"
 PLAIN = "def test_plain():\n    pass\n"
@@ -183,17 +195,48 @@ def test_naming_a_backend_makes_not_running_it_a_failure(run):
         (JUDGED, 0),
         (JUDGED.replace("verdict()", "verdict('failed')"), 1),
         (JUDGED.replace("verdict()", "verdict('undecided')"), 0),
+        (JUDGED.replace("verdict()", "verdict('refused')"), 6),
+        (JUDGED.replace("verdict()", "verdict('refused')") + ROUND, 0),
         (SKIPPED, 6),
         (HEAD + "def test_accuracy(): pass\n", 6),
         (PLAIN, 0),
         ("", 5),
     ],
-    ids=["held", "failed", "undecided", "all not run", "nothing judged", "not ours", "none collected"],
+    ids=[
+        "held",
+        "failed",
+        "undecided",
+        "refused",
+        "refused and timed",
+        "all not run",
+        "nothing judged",
+        "not ours",
+        "none collected",
+    ],
 )
 def test_exit_status(run, source, status):
     result = run(source)
     assert result.ret == status
-    assert ("nothing was measured or judged: exit status 6" in result.stdout.str()) == (status == 6)
+    assert ("nothing was " in result.stdout.str()) == (status == 6)
+    assert ("; exit status 6" in result.stdout.str()) == (status == 6)
+
+
+def test_says_how_many_were_refused_where_nothing_was_judged(run):
+    measured = "    found = records.measurement()\n    ledger.add(found)\n"
+    source = JUDGED.replace("(judge)", "(judge, ledger)").replace(
+        "    judge(records.verdict())", measured + "    judge(records.verdict('refused', measurements=(found.id,)))"
+    )
+    result = run(source)
+    assert result.ret == 6
+    result.stdout.fnmatch_lines(["nothing was judged: 1 refused; exit status 6"])
+
+
+def test_the_last_line_counts_what_was_refused_beside_what_holds(run):
+    result = run(GRID)
+    result.stdout.fnmatch_lines(
+        ["show it *", "refused    1 accuracy verdict: those figures were not judged", "=*"], consecutive=True
+    )
+    assert "not judged" not in run(JUDGED).stdout.str()
 
 
 def test_nothing_judged_by_any_worker_is_not_green(run):
@@ -244,13 +287,14 @@ def test_tests_find_what_other_evidence_holds(run, inside):
     [
         (["--evidence=missing.jsonl"], "*missing.jsonl: expected a file of evidence, found none*"),
         (["--evidence=test_it.py"], "*test_it.py: expected evidence *"),
-        (["--record=missing/out.jsonl"], "*expected to write evidence, found that there is no folder*"),
+        (["--record=missing/out.jsonl"], "*expected to write evidence; found: no folder *missing; *--record"),
         (
             ["--evidence=given.jsonl", "--record=given.jsonl"],
             "*--record *expected a file that --evidence does not name*",
         ),
         (["--evidence=given.jsonl", "--benchmark-json=given.jsonl"], "*--benchmark-json *--evidence does not name*"),
-        (["--benchmark-json=."], "*--benchmark-json *expected a file to replace, found that *"),
+        (["--benchmark-json=."], "*--benchmark-json *found: a folder of that name; *--benchmark-json"),
+        (["--benchmark-json=missing/out.json"], "*--benchmark-json *found: no folder *missing; *--benchmark-json"),
     ],
 )
 def test_files_that_will_not_do_stop_the_run_before_anything_is_measured(run, inside, arguments, message):
@@ -268,12 +312,103 @@ def test_says_that_a_line_of_given_evidence_is_lost(run, inside):
     run(JUDGED, "--evidence=other.jsonl").stdout.fnmatch_lines(["other.jsonl, line 2: cut off while it was written*"])
 
 
+@pytest.mark.parametrize("workers", [(), XDIST], ids=["alone", "two workers"])
+def test_what_the_user_can_mend_is_shown_once_recorded_and_has_a_line_in_the_summary(run, inside, workers):
+    result = run(UNFIT, *workers, apart=bool(workers))
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "Traceback" not in result.stdout.str()
+    reason = "div2k in /data: expected images; found no such folder; run `fetch div2k`"
+    (line,) = [line for line in result.stdout.lines if line.startswith("not run")]
+    assert line.endswith(f"  2 cases  {reason}")
+    assert kinds(evidence(inside)) == ["run", "skip", "skip", "end"]
+    if not workers:
+        assert result.parseoutcomes() == {"failed": 1, "skipped": 1}
+        result.stdout.fnmatch_lines(["not run    onnxruntime, openvino  2 cases  *"])
+
+
+def test_a_test_outside_the_grid_keeps_its_traceback(run):
+    result = run(HEAD + "from fixtures.errors import SetupError\ndef test_a():\n    raise SetupError('no')\n")
+    result.stdout.fnmatch_lines(["E *SetupError: no"])
+
+
+def test_what_cannot_be_recorded_as_not_run_is_said_beside_it(run):
+    source = UNFIT.replace(
+        "(accuracy_case):", "(accuracy_case, monkeypatch):\n    import os; full = lambda *_: 3"
+    ).replace("    raise", "    monkeypatch.setattr(os, 'write', full)\n    raise")
+    result = run(source)
+    assert result.parseoutcomes() == {"failed": 2}
+    result.stdout.fnmatch_lines(["next: run `fetch div2k`", "*the disk is full; make room*"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "next_step"),
+    [
+        ("a: expected b; found c; do d", "a: expected b; found c", "do d"),
+        ("a: expected b; found c", "a: expected b; found c", "see the failure above"),
+        ("a went wrong", "a went wrong", "see the failure above"),
+        ("a: expected b; found\n  c\nnext: run d;\n  or e", "a: expected b; found c", "run d; or e"),
+        ("a; " * 200 + "do d", ("a; " * 65)[:-1] + " ...", "do d"),
+    ],
+)
+def test_a_message_of_many_lines_becomes_reason_and_next_step(text, reason, next_step):
+    assert outcome.in_a_line(text) == (reason, next_step)
+
+
+@pytest.mark.parametrize("where", ["setup", "call"])
+def test_an_interrupt_before_anything_was_recorded_says_so(run, where):
+    part = "@pytest.fixture\ndef stop():\n    raise KeyboardInterrupt\ndef test_a(stop): pass\n"
+    source = HEAD + (part if where == "setup" else "def test_a():\n    raise KeyboardInterrupt\n")
+    result = run(source, apart=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["=* sign-off =*", "nothing was recorded"], consecutive=True)
+
+
+def test_sigterm_ends_the_evidence_as_ctrl_c_does(run, inside):
+    source = JUDGED + "def test_stopped():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+    assert run(source, apart=True).ret == pytest.ExitCode.INTERRUPTED
+    assert kinds(evidence(inside)) == ["run", "verdict", "end"]
+
+
+def test_the_run_leaves_sigterm_as_it_was(run):
+    before = signal.getsignal(signal.SIGTERM)
+    run(JUDGED)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+FULL = """
+import builtins, pytest
+@pytest.fixture(autouse=True, scope="session")
+def full():
+    patch = pytest.MonkeyPatch()
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+    patch.setattr("pytest_benchmark.session.BenchmarkSession.save_json", refuse)
+    patch.setattr("pathlib.Path.write_text", refuse)
+    yield
+"""
+
+
+@pytest.mark.parametrize(("source", "status"), [(TIMED, 6), (JUDGED, 6), (TIMED + "    assert False\n", 1)])
+def test_a_benchmark_file_that_does_not_fit_is_said_in_a_line(run, inside, source, status):
+    inside.makeconftest(FULL)
+    result = run(source, "--benchmark-json=out.json", apart=True)
+    assert result.ret == status
+    said = f"*out.json is not written: No space left on device; what was recorded is in *.jsonl; exit status {status}"
+    result.stdout.fnmatch_lines([said])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert not (inside.path / "out.json").exists()
+    assert evidence(inside).entries[-1].kind == "end"
+
+
 def test_a_disk_that_fills_up_fails_the_test_and_is_said(run):
     source = HEAD + "def test_accuracy(judge, monkeypatch):\n    monkeypatch.setattr('os.write', lambda *_: 3)\n"
     source += "    judge(records.verdict())\n"
     result = run(source)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*EvidenceError: *the disk is full; make room, or name another file with --record"])
+    result.stdout.fnmatch_lines(
+        ["*.jsonl: expected to write evidence; found: 3 of * the disk is full; make room, *--record"]
+    )
+    assert "EvidenceError" not in result.stdout.str()
 
 
 def test_evidence_that_cannot_be_ended_is_not_green(run):

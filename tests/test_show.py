@@ -66,6 +66,29 @@ def test_shows_run_verdicts_figures_and_what_was_not_run(ledger):
     assert "not run    openvino  2 cases  openvino is not installed; pip install -e '.[openvino]'" in text
 
 
+def test_says_once_what_had_to_hold_and_how_far_outputs_lie_from_fp32(tmp_path):
+    ledger = Ledger(tmp_path / "run.jsonl")
+    for batch in (1, 4):
+        ledger.add(records.verdict(case=records.case(batch)))
+    ledger.add(
+        records.verdict(rule="parity", gate="near fp32", details={"cosine": 0.999999876, "worst_image": "7.png"})
+    )
+    text = show(ledger.path).stdout
+    assert text.count("must hold  accuracy of edsr: PSNR falls at most 1 % below 33.92 dB\n") == 1
+    assert text.count("must hold  parity of edsr: near fp32\n") == 1
+    assert "outputs    edsr-bs1-onnxruntime (sample): cosine to fp32 0.9999999, worst image 7.png\n" in text
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(ledger):
+    command = [sys.executable, "-u", "-m", "reports", "show", *[str(ledger.path)] * 20]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        errors = child.stderr.read()
+    assert (child.returncode, errors) == (0, "")
+
+
 def test_a_pipe_gets_whole_rows_without_colour(ledger):
     text = show(ledger.path).stdout
     assert "\x1b" not in text

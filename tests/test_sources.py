@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fixtures.checkpoints import CheckpointError
 from fixtures.engines import DamagedEngineWarning, Store
 from fixtures.export import ExportError
 from fixtures.model import Checkpoint, Model, Tensor
+from fixtures.runtime import BrokenRuntimeError
+from fixtures.runtimes.onnxruntime import OnnxRuntime
 from fixtures.sources import Export, Sources
 from tests.convolutions import SIZE, network, register, tiny
 
@@ -151,7 +154,9 @@ def test_a_changed_checkpoint_of_the_profile_is_refused(made: Sources, model: Mo
 
 def test_a_checkpoint_that_is_named_is_never_replaced_by_the_profiles(made: Sources, tmp_path: Path) -> None:
     named = Sources(made.store, {"tiny": tmp_path / "missing.pt"})
-    with pytest.raises(CheckpointError, match=r"--checkpoint tiny=.*missing\.pt: expected a file; found none"):
+    with pytest.raises(
+        CheckpointError, match=r"--checkpoint=tiny=.*missing\.pt: expected a file of weights; found nothing"
+    ):
         named.engine(CASE)
 
 
@@ -203,3 +208,22 @@ def test_the_settings_of_the_runtime_are_part_of_the_recipe(made: Sources) -> No
     ]
     recipes = [made.recipe(CASE, variant, source) for variant in variants]
     assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == len(variants)
+
+
+def test_the_profiles_own_weights_are_its_own_wherever_they_lie(made: Sources, model: Model, tmp_path: Path) -> None:
+    path, sha256 = made.checkpoint(model, model.profiles["sample"], "sample")
+    shutil.copy(path, tmp_path / "copy.pt")
+    known = replace(model.profiles["sample"], checkpoint=Checkpoint(path, sha256))
+    model.profiles["sample"] = known
+    assert Sources(made.store, {"tiny": tmp_path / "copy.pt"}).own(CASE)
+    model.profiles["sample"] = replace(known, checkpoint=Checkpoint(path, "1bc95232"))
+    assert not Sources(made.store, {"tiny": tmp_path / "copy.pt"}).own(CASE)
+
+
+def test_a_runtime_that_is_installed_but_cannot_be_loaded_is_said(made: Sources, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("libmissing.so: cannot open shared object file")
+
+    monkeypatch.setattr(OnnxRuntime, "build", fail)
+    with pytest.raises(BrokenRuntimeError, match=r"onnxruntime: expected a library .* found libmissing\.so"):
+        made.engine(CASE)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,28 @@ def test_another_run_reads_the_file_as_evidence(timed):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "absent"], ids=["failed", "not run"])
+def test_a_test_that_was_not_timed_gives_its_own_reason_only(tmp_path, backend):
+    arguments = ("--model=tiny", f"--backend={backend}", "--batch=1", f"--data=vectors={tmp_path / 'nowhere'}")
+    done = tiny.run_pytest(tmp_path, "-m", "perf", *arguments)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "PytestBenchmarkWarning" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_while_timing_gives_no_warning(tmp_path):
+    arguments = ("--model=tiny", "--backend=faulty", "--batch=1")
+    hung = tmp_path / "hung"
+    started = tiny.start_pytest(tmp_path, "-m", "perf", *arguments, FAULT="hang", HUNG=str(hung))
+    with started:
+        while started.poll() is None and not hung.exists():
+            time.sleep(0.02)
+        started.send_signal(signal.SIGINT)
+        output, errors = started.communicate()
+    assert started.returncode == pytest.ExitCode.INTERRUPTED, output + errors
+    assert "PytestBenchmarkWarning" not in output + errors
+    assert "nothing was recorded" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -125,7 +149,7 @@ class TestWhereNothingCanBeTimed:
             pytest.importorskip("xdist")
         done = perf(tmp_path, *arguments, f"--benchmark-json={tmp_path / 'out.json'}")
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
-        assert "--benchmark-json: expected benchmarks to run; " in done.stderr
+        assert "--benchmark-json: expected benchmarks to run; found: " in done.stderr
         assert reason in done.stderr
         assert not (tmp_path / "out.json").exists()
 
@@ -137,4 +161,7 @@ class TestWhereNothingCanBeTimed:
         assert reason in done.stdout
         assert "1 skipped" in done.stdout
         assert done.returncode == 6  # nothing was measured or judged
-        assert not (tmp_path / "evidence.jsonl").exists()
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("not run ")]
+        assert line.startswith("not run    onnxruntime  1 case  ")
+        assert line.endswith(reason)
+        assert "PytestBenchmarkWarning" not in done.stdout + done.stderr
