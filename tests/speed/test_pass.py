@@ -26,10 +26,12 @@ REPEATS = {"edsr": 3, "enet": 15}
 
 
 @pytest.mark.parametrize("model", ["edsr", "enet"])
-def test_a_full_pass_beside_the_bare_inference(benchmark, capsys, tmp_path, model):
+def test_a_full_pass_beside_the_bare_inference(benchmark, capsys, tmp_path, request, model):
     if not (SAMPLE / "checkpoints" / f"{model}.safetensors").exists():
         pytest.skip(f"the sample checkpoint of {model} is not there")
-    whole, bare, inside = sides(model, tmp_path)
+    workshop = Workshop(Selection("sample", (model,), (), (), (), (), {}, {}, None, tmp_path / "store", ()), Quiet())
+    request.addfinalizer(workshop.pool.close)
+    whole, bare, inside = sides(workshop, model, tmp_path)
     seconds: dict[str, list[float]] = {"whole": [], "bare": [], "inside": []}
     for _ in range(1 + REPEATS[model]):
         seconds["bare"].append(timed(bare))
@@ -46,12 +48,12 @@ def test_a_full_pass_beside_the_bare_inference(benchmark, capsys, tmp_path, mode
         print(f" {model}: a pass takes {ratio:.2f} times the bare inference, {WANTED:g} wanted ({shown}) ", end="")
 
 
-def sides(model: str, folder: Path) -> tuple[Callable[[], object], Callable[[], object], Callable[[], float]]:
+def sides(
+    workshop: Workshop, model: str, folder: Path
+) -> tuple[Callable[[], object], Callable[[], object], Callable[[], float]]:
     """Return a full pass at batch 1 with its comparison to a reference on disk, the same inference without
     reading and scoring, and what tells how long the engine took inside the last pass.
     """
-    chosen = Selection("sample", (model,), (), (), (), (), {}, {}, None, folder / "store", ())
-    workshop = Workshop(chosen, Quiet())
     found = catalogue.find("model", model)
     case = Case("sample", model, found.profiles["sample"].size, 1, "onnxruntime")
     feed, engine = workshop.feed(case), workshop.sources.engine(case)
