@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -115,8 +116,11 @@ def _sweep() -> None:
     """Remove the inputs and outputs, often gigabytes, of runs that were killed."""
     for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         owner = left.name.removeprefix(SCRATCH).partition("-")[0]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and left.stat().st_uid == os.getuid():
-            shutil.rmtree(left, ignore_errors=True)
+        # Others write to this folder too: a link, or what another run removes meanwhile, is none of ours.
+        with contextlib.suppress(OSError):
+            ours = left.lstat().st_uid == os.getuid() and not left.is_symlink()
+            if ours and owner.isdecimal() and not locks.alive(int(owner)):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _write(path: Path, arrays: list[tuple[np.ndarray, ...]]) -> None:

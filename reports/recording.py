@@ -176,8 +176,13 @@ def _folder(config: pytest.Config) -> Path:
 
 
 def _refuse_shared(config: pytest.Config, record: Path, given: list[evidence.Evidence]) -> None:
-    """Refuse to write to a file that is read as evidence."""
-    written = {"--record": record, "--benchmark-json": benchmark_json.requested(config)}
+    """Refuse to write to a file that is read as evidence, or twice to the same."""
+    document = benchmark_json.requested(config)
+    if document and document.resolve() == record.resolve():
+        raise pytest.UsageError(
+            f"--benchmark-json {document}: expected another file than --record names; both write it"
+        )
+    written = {"--record": record, "--benchmark-json": document}
     for one in given:
         for option, path in written.items():
             if path and path.resolve() == one.path.resolve():

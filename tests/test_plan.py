@@ -100,3 +100,14 @@ def test_the_benchmark_file_of_an_earlier_run_stays(plan, tmp_path):
 def test_nothing_selected_is_said(plan):
     lines = plan("--model", "digits", "-m", "not accuracy and not perf", status=pytest.ExitCode.NO_TESTS_COLLECTED)
     assert lines == ["plan: nothing selected; nothing was run"]
+
+
+def test_is_not_made_by_workers(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--plan", "-n", "2"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--plan: expected one process, found workers of xdist; leave out -n" in done.stderr

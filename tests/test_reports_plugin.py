@@ -490,3 +490,11 @@ def test_record_and_evidence_have_twins(run, inside, monkeypatch):
     monkeypatch.setenv("SIGNOFF_RECORD", "here.jsonl")
     assert run(JUDGED).ret == 0
     assert kinds(read(inside.path / "here.jsonl")) == ["run", "verdict", "end"]
+
+
+def test_one_file_cannot_be_both_evidence_and_benchmark_json(inside):
+    result = inside.runpytest("-p", "reports.plugin", "--record=out.json", "--benchmark-json=out.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--benchmark-json *out.json: expected another file than --record names; both write it"]
+    )

@@ -210,3 +210,18 @@ def until_exists(path: Path) -> None:
     """Wait for a file; the test itself ends when it is there, however long that takes."""
     while not path.exists():
         time.sleep(0.01)
+
+
+def test_sweeps_what_a_killed_run_left_and_nothing_else(rounds, monkeypatch, tmp_path):
+    scratch = tmp_path / "scratch"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, live = scratch / f"signoff-round-{dead.pid}-a", scratch / f"signoff-round-{os.getpid()}-b"
+    for folder in (left, live):
+        folder.mkdir(parents=True)
+    (scratch / f"signoff-round-{dead.pid}-link").symlink_to("/nonexistent")
+    (scratch / "signoff-round-").write_text("")
+    monkeypatch.setattr(bench_rounds.tempfile, "tempdir", str(scratch))
+    rounds.take(tiny.case(), 7)
+    assert not left.exists()
+    assert live.exists()
