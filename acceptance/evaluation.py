@@ -89,7 +89,7 @@ def evaluate(
             read, targets = [sample.name for sample in samples], [sample.target for sample in samples]
             del samples  # their inputs are in the stack
             before = time.perf_counter()
-            outputs = session.run(inputs)[0]
+            outputs = _wide(session.run(inputs)[0])
             inference += time.perf_counter() - before
             if len(outputs) != batch:
                 raise ValueError(
@@ -110,6 +110,11 @@ def evaluate(
         scorer.shutdown(cancel_futures=True)
     result = behind.metric.result() if behind.scored else None
     return Evaluation(result, behind.agreement, len(names), time.perf_counter() - started, inference)
+
+
+def _wide(outputs: np.ndarray) -> np.ndarray:
+    """Return half-precision outputs in float32, in which figures are computed."""
+    return outputs.astype("float32") if outputs.dtype == "float16" else outputs
 
 
 def stack(samples: Sequence[Sample], batch: int) -> tuple[np.ndarray, ...]:

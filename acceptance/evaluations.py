@@ -10,15 +10,18 @@ from acceptance.evaluation import Evaluation, Pass, evaluate
 from acceptance.gates import Judged, errors
 from acceptance.metric import Result, begin
 from acceptance.reference import Reference, References, reference_backend
-from fixtures import catalogue
+from fixtures import backend as backends
+from fixtures import catalogue, durations
 from fixtures.case import Case
+from fixtures.device import CPU
 from fixtures.engines import Engine
 from fixtures.feed import Feed
 from fixtures.grid import accuracy_size
 from fixtures.model import Model
 from fixtures.workshop import Workshop
 from reports.ledger import Ledger
-from reports.measurement import Measurement
+from reports.measurement import Measurement, source
+from reports.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ class Evaluations:
         profile, data, unit = model.profiles[case.profile], self.workshop.data(case), begin(model).unit
         return basis(profile, case.profile, data, network, sources.own(case), unit)
 
+    def advised(self, case: Case, verdict: Verdict) -> Verdict:
+        """Return the verdict; one that failed in a narrow precision with what its compiler offers against that."""
+        backend = backends.find(case.backend)
+        remedies = catalogue.find("runtime", backend.runtime).compiler.remedies(backend)
+        if verdict.status != "failed" or not remedies:
+            return verdict
+        ladder = {f"{number}.": remedy for number, remedy in enumerate(remedies, start=1)}
+        return replace(verdict, details={**verdict.details, "to_try": ladder})
+
     def _take(self, case: Case) -> Taken:
         model: Model = catalogue.find("model", case.model)
         feed = self.workshop.feed(case)  # first: nothing is built on data that are not whole
@@ -71,10 +83,12 @@ class Evaluations:
         return Taken(judged, self._record(judged, engine, evaluation))
 
     def _run(self, case: Case, model: Model, engine: Engine, feed: Feed, reference: Reference) -> Evaluation:
-        session = self.workshop.pool.session(case, catalogue.find("backend", case.backend), engine)
+        session = self.workshop.pool.session(case, backends.find(case.backend), engine)
         behind = Pass(model.postprocess, begin(model), reference.outputs)
         with self.workshop.progress.track(f"{case.id} on {feed.described}") as told:
-            return evaluate(session, feed.load, feed.names, case.batch, behind, told)
+            evaluation = evaluate(session, feed.load, feed.names, case.batch, behind, told)
+        durations.note("pass", case, evaluation.seconds)
+        return evaluation
 
     def _figures(
         self, case: Case, model: Model, feed: Feed, evaluation: Evaluation, reference: Reference
@@ -98,8 +112,11 @@ class Evaluations:
     def _record(self, judged: Judged, engine: Engine, evaluation: Evaluation) -> tuple[str, ...]:
         """Add what was measured to the evidence; return the ids that verdicts refer to."""
         described = self.workshop.described(judged.case)
+        backend = backends.find(judged.case.backend)
         timing = {"seconds": evaluation.seconds, "inference_seconds": evaluation.inference_seconds}
         details = {**errors(evaluation.agreement), **timing, "not_finite": evaluation.agreement.not_finite}
+        if (device := self.workshop.pool.device) and device != CPU:
+            details["device"] = device.as_dict()
         found = evaluation.result
         if found and math.isfinite(found.value) and not evaluation.agreement.not_finite:
             measurement = Measurement(
@@ -107,6 +124,7 @@ class Evaluations:
                 judged.metric,
                 found.value,
                 found.unit,
+                source=source(backend, engine),
                 engine=engine.as_dict(),
                 data=described,
                 samples=found.per_image,
@@ -124,6 +142,7 @@ class Evaluations:
                 "rms_error",
                 rms,
                 "of the output's unit",
+                source=source(backend, engine),
                 engine=engine.as_dict(),
                 data=described,
                 samples=evaluation.agreement.rms_by_image,

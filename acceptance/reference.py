@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from acceptance.evaluation import Evaluation, Pass, evaluate
 from acceptance.metric import Result, begin
+from fixtures import backend as backends
 from fixtures import catalogue, packs
 from fixtures.backend import Backend
 from fixtures.case import Case
@@ -48,7 +49,7 @@ class Reference:
 
 def reference_backend(model: Model) -> Backend:
     """Return what the engine is compared with: torch, or the unoptimised graph of an ONNX-only model."""
-    return catalogue.find("backend", "torch") if model.network else PLAIN
+    return backends.find("torch") if model.network else PLAIN
 
 
 @dataclass
@@ -93,10 +94,8 @@ class References:
         )
         outputs = Reader(kept.path)
         figures = json.loads(outputs.metadata["figures"])
-        settings = engine.recipe["settings"]
-        return Reference(
-            _result(figures) if figures else None, outputs, f"{backend.runtime} {settings[backend.runtime]}"
-        )
+        version = engine.recipe["toolchain"][backend.runtime]
+        return Reference(_result(figures) if figures else None, outputs, f"{backend.runtime} {version}")
 
     def _run(self, case: Case, model: Model, backend: Backend, engine: Engine, feed: Feed, target: Path) -> None:
         session = self.pool.session(case, backend, engine)

@@ -24,4 +24,4 @@ def test_accuracy(
     taken = evaluations.take(accuracy_case)
     model = catalogue.find("model", accuracy_case.model)
     verdict = gates.accuracy(taken.judged, model.gate, evaluations.basis(accuracy_case))
-    judge(replace(verdict, measurements=taken.measurements))
+    judge(evaluations.advised(accuracy_case, replace(verdict, measurements=taken.measurements)))

@@ -9,6 +9,7 @@ import pytest
 
 from acceptance import gates
 from acceptance.evaluations import Evaluations
+from fixtures import backend as backends
 from fixtures import catalogue
 from fixtures.case import Case
 from reports.verdict import Verdict
@@ -23,6 +24,6 @@ def test_parity(
     runnable(parity_case)
     taken = evaluations.take(parity_case)
     model = catalogue.find("model", parity_case.model)
-    precision = catalogue.find("backend", parity_case.backend).precision
+    precision = backends.find(parity_case.backend).precision
     verdict = gates.parity(taken.judged, model.parity_gate(precision))
-    judge(replace(verdict, measurements=taken.measurements))
+    judge(evaluations.advised(parity_case, replace(verdict, measurements=taken.measurements)))

@@ -1,7 +1,8 @@
 """One timed round in a fresh process: `python -m bench.round REQUEST.json`, started in the checkout.
 
 The request names catalogues, case, engine with sha256, inputs, expected outputs, device, seed and how long to time; the
-answer is written beside it. The caller holds the locks of device and host.
+answer is written beside it. Loaded and warm, it says that it is ready and waits to be let go, so that several can start
+together. The caller holds the locks of devices and host.
 """
 
 from __future__ import annotations
@@ -14,18 +15,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.logs import ais_bench, benchmark, trtexec
+from fixtures import backend as backends
 from fixtures import catalogue, digest
 from fixtures.case import Case
+from fixtures.device import Device
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fixtures.runtime import Session
+    from fixtures.runtime import SelfTimed, Session
 
+READERS = {"trtexec": trtexec, "ais_bench": ais_bench, "benchmark": benchmark}
+"""Read what a tool prints, by the name of its runtime."""
+FIGURES = ("throughput_qps", "latency_ms", "gpu_compute_ms", "throughput", "compute_ms", "batch")
+GO = threading.Event()
 CHECKED = 3
 """Timed calls whose outputs are kept and compared: all of them would hold gigabytes."""
 
@@ -41,10 +50,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _end_with_caller() -> None:
-    """End when the caller does, even if it was killed: its end of our standard input closes then."""
+def _listen() -> None:
+    """Go when the caller says so, and end when it does, even if it was killed: our standard input closes then."""
     while os.read(0, 1):  # not sys.stdin: its lock, held here, would be fatal to the interpreter's own end
-        pass
+        GO.set()
     os._exit(1)
 
 
@@ -55,7 +64,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """
     catalogue.extend(Path(folder) for folder in request["catalogues"])
     case = Case.from_dict(request["case"])
-    backend = catalogue.find("backend", case.backend)
+    backend = backends.find(case.backend)
     engine = Path(request["engine"]["path"])
     found = digest.of_file(engine)
     if found != request["engine"]["sha256"]:
@@ -63,24 +72,75 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     inputs = _read(Path(request["inputs"]))
     expected = _read(Path(request["expected"]))
     started = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-    with catalogue.find("runtime", backend.runtime).open(
-        engine, catalogue.find("model", case.model), case, backend
-    ) as session:
-        order = _order(len(inputs), request["seed"])
-        warmup, _ = _calls(session, inputs, order, request["warmup_calls"], request["warmup_seconds"])
-        cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-        samples, kept = _calls(session, inputs, order, max(request["calls"], len(inputs)), request["seconds"])
-        cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+    model, device = catalogue.find("model", case.model), Device(**request["device"])
+    with catalogue.find("runtime", backend.runtime).open(engine, model, case, backend, device) as session:
+        taken = _by_tool(session, inputs, request) if hasattr(session, "time") else _by_us(session, inputs, request)
+    if log := taken.pop("log", ""):
+        _read_summary(taken, backend.runtime, log)
+    kept = taken.pop("kept")
     return {
         "started": started,
         "process": os.getpid(),
-        "warmup_ns": warmup,
-        "samples_ns": samples,
+        **taken,
+        "checked_calls": len(kept),
+        "largest_relative_error": max(
+            (relative_error(output, expected[index][0]) for index, output in kept.items()), default=math.inf
+        ),
+    }
+
+
+def _wait(request: dict[str, Any]) -> None:
+    """Say that everything is loaded and warm; wait to be let go."""
+    Path(request["ready"]).touch()
+    GO.wait()
+
+
+def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
+    """Time calls one after the other."""
+    order = _order(len(inputs), request["seed"])
+    warmup = _calls(session, inputs, order, request["warmup_calls"], request["warmup_seconds"])
+    session.device_ms()  # those of the warm-up
+    _wait(request)
+    cpu, wall = time.process_time_ns(), time.perf_counter_ns()
+    calls = _calls(session, inputs, order, max(request["calls"], len(inputs)), request["seconds"])
+    cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+    return {
+        "warmup_ns": warmup.taken,
+        "samples_ns": calls.taken,
+        "begun_ns": calls.begun,
+        "device_ms": list(session.device_ms()),
         "cpu_ns": cpu,
         "wall_ns": wall,
-        "checked_calls": len(kept),
-        "largest_relative_error": max(relative_error(output, expected[index][0]) for index, output in kept.items()),
+        "kept": calls.kept,
     }
+
+
+def _by_tool(session: SelfTimed, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
+    """Let a tool time that does so itself; where it tells no host times, its device times stand for them."""
+    _wait(request)
+    wall = time.perf_counter_ns()
+    timed = session.time(inputs, request["seconds"], request["warmup_seconds"])
+    wall = time.perf_counter_ns() - wall
+    return {
+        "warmup_ns": [],
+        "samples_ns": list(timed.host_ns) or [round(milliseconds * 1e6) for milliseconds in timed.device_ms],
+        "timed_section": "host wall" if timed.host_ns else "device compute",
+        "device_ms": list(timed.device_ms),
+        "wall_ns": wall,
+        "flags": list(timed.flags),
+        "log": timed.log,
+        "tool": dict(timed.details),
+        "different_inputs": len(inputs) * len(inputs[0][0]),
+        "kept": {index: outputs[0] for index, outputs in timed.outputs.items()},
+    }
+
+
+def _read_summary(taken: dict[str, Any], tool: str, log: str) -> None:
+    """Keep what the tool says of its own run: its figures beside the samples, and what it warns of as flags."""
+    if tool in READERS:
+        said = READERS[tool].parse(log)
+        taken["flags"] = list(dict.fromkeys([*taken["flags"], *said.flags]))
+        taken["tool"]["reported"] = {name: said.as_dict()[name] for name in FIGURES if name in said.as_dict()}
 
 
 def _read(path: Path) -> list[tuple[np.ndarray, ...]]:
@@ -101,23 +161,32 @@ def _order(count: int, seed: int) -> Iterator[int]:
         yield from shuffler.sample(range(count), count)
 
 
+@dataclass
+class _Calls:
+    """Nanoseconds per call, when each began (by one clock for all processes), and last outputs of some batches."""
+
+    taken: list[int] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    kept: dict[int, np.ndarray] = field(default_factory=dict)
+
+
 def _calls(
     session: Session, inputs: list[tuple[np.ndarray, ...]], order: Iterator[int], calls: int, seconds: float
-) -> tuple[list[int], dict[int, np.ndarray]]:
-    """Time at least so many calls and so many seconds; return nanoseconds per call and last outputs of some batches."""
+) -> _Calls:
+    """Time at least so many calls and so many seconds."""
     clock = time.perf_counter_ns
-    taken: list[int] = []
-    kept: dict[int, np.ndarray] = {}
+    found = _Calls()
     end = clock() + int(seconds * 1e9)
-    while len(taken) < calls or clock() < end:
+    while len(found.taken) < calls or clock() < end:
         index = next(order)
         batch = inputs[index]
         before = clock()
         outputs = session.run(batch)
-        taken.append(clock() - before)
-        if index in kept or len(kept) < CHECKED:
-            kept[index] = outputs[0]
-    return taken, kept
+        found.taken.append(clock() - before)
+        found.begun.append(before)
+        if index in found.kept or len(found.kept) < CHECKED:
+            found.kept[index] = outputs[0]
+    return found
 
 
 def relative_error(output: np.ndarray, expected: np.ndarray) -> float:
@@ -132,5 +201,5 @@ def relative_error(output: np.ndarray, expected: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_caller, daemon=True).start()
+    threading.Thread(target=_listen, daemon=True).start()
     sys.exit(main(sys.argv[1:]))

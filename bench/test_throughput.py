@@ -1,4 +1,4 @@
-"""How fast is the engine? One round in a process of its own."""
+"""How fast is the engine? One round in a process of its own, or one on every device of a card at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from bench import figures
 from bench.replay import CLOCK, replay
 from bench.rounds import Rounds
+from fixtures import backend as backends
+from fixtures import devices, local
 from fixtures.case import Case
 from reports.ledger import Ledger
-from reports.measurement import Measurement
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -31,26 +32,22 @@ def test_throughput(
 ) -> None:
     """Measure images per second and the latency of a call."""
     runnable(timed_case)
-    taken = rounds.take(timed_case, seed=random.SystemRandom().randrange(2**32))
-    replay(benchmark, taken.samples_ns)
-    latency = figures.latency(taken)
-    ledger.add(taken)
-    ledger.add(
-        Measurement(
-            timed_case,
-            "throughput",
-            figures.throughput(taken),
-            "images/s",
-            engine=rounds.workshop.sources.engine(timed_case).as_dict(),
-            data=rounds.workshop.described(timed_case),
-            notes=("one round of serial, completed calls, host wall",),
-            details={**latency, "batch": taken.batch, "started": taken.started, "seed": taken.seed},
-        )
-    )
-    for name, value in (("metric", "throughput"), ("value", figures.throughput(taken)), ("unit", "images/s")):
+    backend = backends.find(timed_case.backend)
+    seed = random.SystemRandom().randrange(2**32)
+    whole_card = local.devices() == (devices.CARD,) and backend.devices_per_card > 1
+    taken = rounds.take_card(timed_case, seed) if whole_card else (rounds.take(timed_case, seed),)
+    replay(benchmark, taken[0].samples_ns)
+    for each in taken:
+        ledger.add(each)
+    engine = rounds.workshop.sources.engine(timed_case)
+    found = figures.measurements(timed_case, backend, engine, rounds.workshop.described(timed_case), taken)
+    for measurement in found:
+        ledger.add(measurement)
+    throughput = found[0]
+    for name, value in (("metric", "throughput"), ("value", throughput.value), ("unit", throughput.unit)):
         record_property(name, value)
     benchmark.extra_info["signoff"] = {
-        "images_per_second": figures.throughput(taken),
-        **latency,
-        "timed": "serial completed calls, host wall",
+        "images_per_second": throughput.value,
+        **figures.latency(taken[0]),
+        "timed": throughput.notes[0],
     }

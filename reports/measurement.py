@@ -8,13 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from fixtures.backend import Backend
 from fixtures.case import Case
+from fixtures.engines import Engine
 from reports.schema import content_id
 
 
 def now() -> str:
     """Return the time in UTC to the microsecond, in a form that sorts."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+def source(backend: Backend, engine: Engine) -> str:
+    """Return how a figure of this run was come by: emulated, of a supplied engine, or measured."""
+    if backend.emulated:
+        return "emulated"
+    return "supplied" if engine.origin == "supplied" else "measured"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def runnable(workshop: Workshop, pytestconfig: pytest.Config, not_run: Callable[
 
     def check(case: Case) -> None:
         if missing := workshop.missing(case):
-            named = case.backend in pytestconfig.stash[SELECTION].required
+            named = pytestconfig.stash[SELECTION].requires(case.backend)
             not_run(case.backend, missing.reason, missing.next_step, named=named)
 
     return check

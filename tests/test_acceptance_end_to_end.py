@@ -100,9 +100,9 @@ def test_junit_carries_the_verdict(tmp_path):
 
 def test_a_second_run_builds_and_references_nothing_anew(tmp_path):
     judge_tiny(tmp_path, "--batch=1")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "engines").glob("*/engine.json")}
+    before = {path: path.stat().st_ino for path in (tmp_path / "engines").glob("*/engine.json")}
     assert judge_tiny(tmp_path, "--batch=1").returncode == 0
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "engines").glob("*/engine.json")}
+    after = {path: path.stat().st_ino for path in (tmp_path / "engines").glob("*/engine.json")}
     assert before == after
     assert len(before) == 3  # the plain engine, its outputs, and the engine that is judged
 

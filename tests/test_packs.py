@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures import packfile, packing, packs
+from fixtures import packfile, packs
 from fixtures.case import Case
 from fixtures.engines import Store
 from fixtures.model import Checkpoint, Model
 from fixtures.packs import MANIFEST, PackError, pack, unpack
 from fixtures.sources import Sources
+from fixtures.store import engines_command
 from fixtures.tensorfile import Writer
 from tests.convolutions import SIZE, register, tiny
 
@@ -396,9 +397,9 @@ def test_the_command_packs_and_unpacks(
 ) -> None:
     measure(made, "photos")
     target = tmp_path / "out.zip"
-    assert packing.main(["pack", "tiny", "--to", str(target), "--engine-cache", str(made.store.root)]) == 0
+    assert engines_command.main(["pack", "tiny", "--to", str(target), "--engine-cache", str(made.store.root)]) == 0
     assert "2 graphs, 1 fp32 figures" in capsys.readouterr().out
-    assert packing.main(["unpack", str(target)]) == 0
+    assert engines_command.main(["unpack", str(target)]) == 0
     assert "unpacked and verified into" in capsys.readouterr().out
     assert packs.reference(model, CASE, "photos") == (FIGURES, None)
 
@@ -421,6 +422,6 @@ def test_the_command_says_what_is_wrong_in_one_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert packing.main(arguments) == 1
+    assert engines_command.main(arguments) == 1
     assert said in capsys.readouterr().err
     assert not list(tmp_path.glob("*.zip"))

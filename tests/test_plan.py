@@ -50,7 +50,7 @@ def test_says_of_every_test_what_would_be_made_and_makes_nothing(plan, tmp_path)
         "run test_parity[digits-bs4-onnxruntime] the engine built above",
         "run test_throughput[digits-bs1-onnxruntime] the engine built above",
         "run test_throughput[digits-bs4-onnxruntime] the engine built above",
-        "plan: 2 build, 4 run; nothing was run",
+        "plan: 2 build, 4 run; 4 that were not timed on this host before; nothing was run",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -60,16 +60,19 @@ def test_an_engine_that_is_in_the_store_is_used(plan):
     plan(*chosen, planned=False)
     lines = plan(*chosen)
     assert re.fullmatch(
-        r"run test_accuracy\[digits-bs4-onnxruntime\] engine [0-9a-f]{20}, built in \d+\.\d s", lines[0]
+        r"run test_accuracy\[digits-bs4-onnxruntime\] engine [0-9a-f]{20}, built in \d+\.\d s, about 1 s", lines[0]
     )
-    assert lines[-1] == "plan: 2 run; nothing was run"
+    assert lines[-1] == "plan: 2 run; about 1 s; nothing was run"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="exporting needs torch")
 def test_a_network_that_is_not_exported_yet_is_exported_first(plan, tmp_path):
     lines = plan("--model", "edsr", "--backend", "onnxruntime", "--batch", "1", "-m", "perf")
     build = f"export to ONNX and build in {tmp_path / 'home' / 'engines'}, then run"
-    assert lines == [f"build test_throughput[edsr-256-bs1-onnxruntime] {build}", "plan: 1 build; nothing was run"]
+    assert lines == [
+        f"build test_throughput[edsr-256-bs1-onnxruntime] {build}",
+        "plan: 1 build; 1 that were not timed on this host before; nothing was run",
+    ]
 
 
 def test_a_backend_that_cannot_run_takes_one_line(plan):

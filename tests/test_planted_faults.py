@@ -25,6 +25,7 @@ from acceptance.metrics import miou, psnr
 from fixtures import catalogue
 from fixtures.case import Case
 from fixtures.datasets import cityscapes, div2k
+from fixtures.device import CPU
 from fixtures.feed import Feed
 from fixtures.model import SAMPLE, Model
 from fixtures.selection import Selection
@@ -75,7 +76,7 @@ def runner(name: str, store) -> Iterable[Runner]:
     engine = workshop.sources.engine(case)
     # Opened past the pool: nothing is timed here, and two engines are open at once.
     backend = catalogue.find("backend", "onnxruntime")
-    with catalogue.find("runtime", backend.runtime).open(engine.path, model, case, backend) as session:
+    with catalogue.find("runtime", backend.runtime).open(engine.path, model, case, backend, CPU) as session:
         yield Runner(model, workshop.feed(case), session)
 
 

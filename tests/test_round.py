@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from itertools import islice
 
 import numpy as np
@@ -84,6 +85,8 @@ def test_arrays_come_back_as_they_were_written(tmp_path):
 @pytest.fixture
 def request_for(tmp_path, monkeypatch):
     monkeypatch.setenv("SIGNOFF_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setattr(bench_round, "GO", threading.Event())
+    bench_round.GO.set()
     with tiny.extended(tiny.write(tmp_path / "catalogue")) as folder:
         workshop = tiny.workshop(folder, tmp_path / "store")
         case = tiny.case(batch=5)
@@ -99,6 +102,8 @@ def request_for(tmp_path, monkeypatch):
             "inputs": str(tmp_path / "inputs.npz"),
             "expected": str(tmp_path / "expected.npz"),
             "answer": str(tmp_path / "answer.json"),
+            "ready": str(tmp_path / "ready"),
+            "device": {"id": "cpu", "index": 0, "name": "cpu", "card": ""},
             "seed": 7,
             "calls": 5,
             "seconds": 0,

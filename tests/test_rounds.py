@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench import children
 from bench import rounds as bench_rounds
 from bench.rounds import RoundError, Rounds
 from fixtures import locks
@@ -67,12 +69,12 @@ def test_too_few_inputs_are_flagged(folder, tmp_path):
 def test_our_own_engine_is_unloaded_and_the_locks_are_held_while_it_is_timed(rounds, monkeypatch):
     seen = []
 
-    def run(case, request, scratch):
+    def run(case, requests, scratch):
         held = {file.name for file in locks.folder().glob("*.owner")}
         seen.append((rounds.workshop.pool._session, {name.partition(".")[0] for name in held}))
         raise RoundError("enough")
 
-    monkeypatch.setattr(bench_rounds, "_run", run)
+    monkeypatch.setattr(children, "run", run)
     with pytest.raises(RoundError, match="enough"):
         rounds.take(tiny.case(), 7)
     assert seen == [(None, {"cpu", "host"})]
@@ -137,15 +139,8 @@ def gone(process: int) -> bool:
 def test_a_hang_is_an_error_with_the_last_lines_and_the_process_is_ended(rounds, monkeypatch, tmp_path):
     monkeypatch.setenv("FAULT", "hang")
     # Runs out of patience once the process hangs, not by the clock.
-    wait = subprocess.Popen.wait
-
-    def impatient(self, timeout=None):
-        if timeout == bench_rounds.PATIENCE_SECONDS:
-            until_exists(tmp_path / "hung")
-            raise subprocess.TimeoutExpired("bench.round", timeout)
-        return wait(self, timeout)
-
-    monkeypatch.setattr(subprocess.Popen, "wait", impatient)
+    clock = SimpleNamespace(monotonic=lambda: 1e9 * (tmp_path / "hung").exists(), sleep=time.sleep)
+    monkeypatch.setattr(children, "time", clock)
     with pytest.raises(RoundError, match=r"(?s)to end within 1800 s; it hung.*waiting for the device"):
         rounds.take(tiny.case("faulty"), 7)
     assert gone(int((tmp_path / "hung").read_text()))
@@ -170,15 +165,21 @@ def test_ctrl_c_ends_the_timed_process_and_frees_the_locks(rounds, monkeypatch, 
 
 def test_the_timed_process_ends_with_its_caller_even_if_that_was_killed(rounds, monkeypatch, tmp_path):
     monkeypatch.setenv("FAULT", "hang")
+    started = []
     start = subprocess.Popen
 
-    class Abandoned(subprocess.Popen):
-        def wait(self, timeout=None):
-            until_exists(tmp_path / "hung")
-            self.stdin.close()  # as the kernel does for a caller that was killed
-            return super().wait(timeout)
+    class Noted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
 
-    monkeypatch.setattr(subprocess, "Popen", Abandoned)
+    def abandon(seconds):
+        if (tmp_path / "hung").exists():
+            started[-1].stdin.close()  # as the kernel does for a caller that was killed
+        time.sleep(seconds)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    monkeypatch.setattr(children, "time", SimpleNamespace(monotonic=time.monotonic, sleep=abandon))
     with pytest.raises(RoundError, match="it ended with status 1"):
         rounds.take(tiny.case("faulty"), 7)
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -202,7 +203,7 @@ def test_the_process_starts_in_the_checkout_whatever_the_folder(rounds, monkeypa
 
 def test_a_round_loads_no_more_than_its_runtime(tmp_path):
     code = "import sys, bench.round; print(sorted({'torch', 'pytest', 'openvino', 'cv2', 'PIL'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=bench_rounds.CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=children.CHECKOUT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
 

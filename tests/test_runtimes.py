@@ -14,6 +14,7 @@ import pytest
 from fixtures import catalogue, host
 from fixtures.backend import Backend
 from fixtures.case import Case
+from fixtures.device import CPU
 from fixtures.export import export
 from fixtures.model import Model
 from fixtures.models import enet
@@ -58,7 +59,7 @@ def run(name: str, source: Source, folder: Path, batch: int, **changes: Any) -> 
     artefact = folder / runtime.artefact
     runtime.build(source, case, chosen, artefact)
     assert [path.name for path in folder.iterdir()] == [runtime.artefact]
-    with runtime.open(artefact, source.model, case, chosen) as session:
+    with runtime.open(artefact, source.model, case, chosen, CPU) as session:
         first = session.run((images(batch)[0] * 0,))[0]
         kept = first.copy()
         (output,) = session.run(images(batch))
@@ -110,16 +111,18 @@ def test_a_precision_that_would_not_be_run_is_not_recorded_as_if(name: str) -> N
 def test_records_version_threads_and_processor(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     available(name)
     monkeypatch.setattr(host, "threads", lambda: 3)
-    settings = catalogue.find("runtime", name).settings(backend(name))
-    assert json.loads(json.dumps(settings)) == settings
-    assert settings[name]
-    assert settings["processor"] == host.processor()
-    assert str(settings.get("threads") or settings["INFERENCE_NUM_THREADS"]) == "3"
+    compiler = catalogue.find("runtime", name).compiler
+    options = compiler.options(backend(name), enet.MODEL)
+    assert json.loads(json.dumps(options)) == options
+    assert compiler.toolchain(backend(name))[name]
+    assert compiler.target(backend(name)) == {"processor": host.processor()}
+    assert str(options.get("threads") or options["INFERENCE_NUM_THREADS"]) == "3"
 
 
 def test_records_every_option_of_onnxruntime() -> None:
     runtime = catalogue.find("runtime", "onnxruntime")
-    settings = runtime.settings(Backend("x", "onnxruntime", options={"threads": 5, "graph_optimization": "disable"}))
+    chosen = Backend("x", "onnxruntime", options={"threads": 5, "graph_optimization": "disable"})
+    settings = runtime.options(chosen, enet.MODEL)
     assert settings["threads"] == 5
     assert settings["graph_optimization"] == "disable"
     assert settings["execution"] == "sequential"
@@ -131,14 +134,14 @@ def test_records_every_option_of_onnxruntime() -> None:
 )
 def test_refuses_an_option_that_onnxruntime_would_not_see(option: dict[str, str], named: str) -> None:
     with pytest.raises(catalogue.CatalogueError, match=named):
-        catalogue.find("runtime", "onnxruntime").settings(Backend("x", "onnxruntime", options=option))
+        catalogue.find("runtime", "onnxruntime").options(Backend("x", "onnxruntime", options=option), enet.MODEL)
 
 
 def test_onnxruntime_uses_the_threads_it_records(source: Source, tmp_path: Path) -> None:
     runtime, chosen = catalogue.find("runtime", "onnxruntime"), Backend("x", "onnxruntime", options={"threads": 1})
     case = Case("sample", "enet", SIZE, 1, "x")
     runtime.build(source, case, chosen, tmp_path / "engine")
-    with runtime.open(tmp_path / "engine", source.model, case, chosen) as session:
+    with runtime.open(tmp_path / "engine", source.model, case, chosen, CPU) as session:
         assert session._session.get_session_options().intra_op_num_threads == 1
 
 
@@ -155,7 +158,7 @@ def test_the_engine_of_onnxruntime_is_optimised_once_when_it_is_built(source: So
         graph = onnx.load(tmp_path / level).graph
         counts[level] = len(graph.node)
         assert graph.input[0].type.tensor_type.shape.dim[0].dim_value == 4
-        with runtime.open(tmp_path / level, source.model, case, chosen) as session:
+        with runtime.open(tmp_path / level, source.model, case, chosen, CPU) as session:
             used = session._session.get_session_options().graph_optimization_level
             assert used == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     assert counts["all"] < counts["disable"]
@@ -176,7 +179,7 @@ def test_a_models_own_options_come_before_the_backends(source: Source, tmp_path:
 def test_openvino_runs_the_precision_the_backend_is_named_for(precision: str, hint: str) -> None:
     available("openvino")
     plain = Backend("x", "openvino", precision=precision)
-    assert catalogue.find("runtime", "openvino").settings(plain)["INFERENCE_PRECISION_HINT"] == hint
+    assert catalogue.find("runtime", "openvino").options(plain, enet.MODEL)["INFERENCE_PRECISION_HINT"] == hint
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,4 +188,4 @@ def test_an_engine_that_is_none_fails_to_load(name: str, tmp_path: Path) -> None
     (tmp_path / "engine").write_bytes(b"no engine" * 100)
     case = Case("sample", "enet", SIZE, 1, name)
     with pytest.raises(Exception):  # noqa: B017, PT011 - each runtime has errors of its own
-        catalogue.find("runtime", name).open(tmp_path / "engine", enet.MODEL, case, backend(name))
+        catalogue.find("runtime", name).open(tmp_path / "engine", enet.MODEL, case, backend(name), CPU)

@@ -9,14 +9,19 @@ import pytest
 from fixtures import catalogue, locks
 from fixtures.backend import Backend
 from fixtures.case import Case
+from fixtures.device import Device
 from fixtures.engines import Engine
+from fixtures.runtime import Signature, Tensor
 from fixtures.sessions import Pool
+from fixtures.signature import SignatureError
 
 CASE = Case("sample", "enet", 64, 1, "fake")
-BACKEND = Backend("fake", runtime="fake", device="GPU-1")
+BACKEND = Backend("fake", runtime="fake")
 
 
 class FakeSession:
+    signature: Signature | None = None
+
     def __init__(self, runtime: FakeRuntime, path: Path) -> None:
         self.runtime, self.path = runtime, path
 
@@ -34,10 +39,15 @@ class FakeRuntime:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.fails_opening = self.fails_closing = False
+        self.found: tuple[Device, ...] = (Device("GPU-1"),)
 
-    def open(self, engine: Path, model: object, case: Case, backend: Backend) -> FakeSession:
+    def devices(self, backend: Backend) -> tuple[Device, ...]:
+        return self.found
+
+    def open(self, engine: Path, model: object, case: Case, backend: Backend, device: Device) -> FakeSession:
         if self.fails_opening:
             raise RuntimeError("not an engine of this device")
+        self.opened_on = device
         return FakeSession(self, engine)
 
 
@@ -117,3 +127,28 @@ def test_an_engine_that_does_not_close_leaves_the_device_free(runtime: FakeRunti
     runtime.fails_closing = False
     pool.session(CASE, BACKEND, engine("b"))
     assert runtime.log == ["open a", "close a", "open b"]
+
+
+def test_a_device_that_others_use_is_told_of_and_used_all_the_same(runtime: FakeRuntime) -> None:
+    said: list[str] = []
+    runtime.found = (Device("GPU-1", 3, busy="python3 (pid 12) uses it"),)
+    Pool(said.append).session(CASE, BACKEND, engine("a"))
+    assert said == ["fake, device 3: python3 (pid 12) uses it"]
+
+
+def test_a_free_device_is_taken_before_one_in_use(runtime: FakeRuntime) -> None:
+    runtime.found = (Device("GPU-1", 0, busy="x"), Device("GPU-2", 1, unhealthy="Alarm"), Device("GPU-3", 2))
+    pool = Pool()
+    pool.session(CASE, BACKEND, engine("a"))
+    assert runtime.opened_on == pool.device == runtime.found[2]
+
+
+def test_an_engine_with_other_inputs_is_refused_and_leaves_the_device_free(
+    runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = Signature((Tensor("image", (4, 3, 64, 64), "float32"),), ())
+    monkeypatch.setattr(FakeSession, "signature", wrong)
+    with pytest.raises(SignatureError, match="expected input image float32 1 x 3 x 64 x 64; found image float32 4 x"):
+        Pool().session(CASE, BACKEND, engine("a"))
+    assert free()
+    assert runtime.log == ["open a", "close a"]

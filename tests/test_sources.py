@@ -65,10 +65,12 @@ def test_a_recipe_is_json_and_names_everything(made: Sources) -> None:
     recipe = made.engine(CASE).recipe
     assert json.loads(json.dumps(recipe)) == recipe
     assert set(recipe) == {
-        *("runtime", "model", "checkpoint", "network", "graph", "size", "batch"),
-        *("precision", "options", "settings", "code"),
+        *("compiler", "model", "checkpoint", "network", "graph", "size", "batch"),
+        *("precision", "options", "target", "toolchain", "code"),
     }
-    assert {"onnxruntime", "threads", "processor", "graph_optimization"} <= set(recipe["settings"])
+    assert set(recipe["toolchain"]) == {"onnxruntime"}
+    assert {"threads", "graph_optimization"} <= set(recipe["options"])
+    assert set(recipe["target"]) == {"processor"}
 
 
 def test_backends_share_one_export(made: Sources, exported: list[tuple[int, int]]) -> None:

@@ -63,14 +63,16 @@ from fixtures.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 class Faulty(OnnxRuntime):
     '''ONNX Runtime that goes wrong as FAULT says, in the timed process only.'''
     name = "faulty"
-    def open(self, engine, model, case, backend):
+    def open(self, engine, model, case, backend, device):
         timed = getattr(sys.modules["__main__"].__spec__, "name", "") == "bench.round"
-        session = super().open(engine, model, case, backend)
+        session = super().open(engine, model, case, backend, device)
         return Session(session, os.environ["FAULT"] if timed else "")
 
 class Session:
     def __init__(self, session, fault):
         self.session, self.fault = session, fault
+        self.signature = session.signature
+    def device_ms(self): return ()
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def run(self, inputs):
@@ -104,7 +106,7 @@ ABSENT = """
 from fixtures.runtime import Missing
 
 class Absent:
-    name, artefact = "absent", "engine"
+    name, artefact, emulator = "absent", "engine", False
     def missing(self, backend, model): return Missing("its driver is not installed", "install the driver")
 
 RUNTIME = Absent()

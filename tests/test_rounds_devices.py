@@ -1,0 +1,221 @@
+"""Rounds on devices: nobody else on them, four at once where a card is asked for, and tools that time themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import figures
+from bench import rounds as bench_rounds
+from bench.rounds import RoundError, Rounds
+from fixtures import backend as backends
+from fixtures.device import Device
+from fixtures.devices import DeviceError
+from fixtures.engines import Engine
+from reports.entry import Entry
+from reports.round import Round
+from tests import tiny
+
+RUNTIME = """
+import json, os
+from pathlib import Path
+from fixtures.device import Device
+from fixtures.runtime import Timed
+from fixtures.runtimes.onnxruntime import OnnxRuntime
+
+class Session:
+    def __init__(self, session, device):
+        self.session, self.device, self.pending = session, device, []
+        self.signature = session.signature
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def run(self, inputs):
+        self.pending.append(2.0 + self.device.index)
+        return self.session.run(inputs)
+    def device_ms(self):
+        found, self.pending = tuple(self.pending), []
+        return found
+
+class Tool(Session):
+    most_batches = 1
+    def time(self, batches, seconds, warmup_seconds):
+        outputs = {index: self.run(batch) for index, batch in enumerate(batches)}
+        return Timed((4.0, 5.0, 9.0), outputs=outputs, flags=("unstable",), details={"tool": "watch 1.0"})
+
+class Cards(OnnxRuntime):
+    name = "cards"
+    def devices(self, backend):
+        file = Path(os.environ["DEVICES"])
+        states = json.loads(file.read_text())
+        if len(states) > 1 and isinstance(states[0], list):
+            file.write_text(json.dumps(states[1:]))
+        states = states[0] if states and isinstance(states[0], list) else states
+        return tuple(Device(**state) for state in states)
+    def open(self, engine, model, case, backend, device):
+        kind = Tool if "tool" in backend.name else Session
+        return kind(super().open(engine, model, case, backend, device), device)
+
+RUNTIME = Cards()
+"""
+
+FOUR = [{"id": f"0000:8{n}:00.0", "index": n, "name": "310", "card": "2048", "processes": []} for n in range(4)]
+
+
+@pytest.fixture
+def rounds(tmp_path, monkeypatch):
+    for name in ("HOME", "LOCKS"):
+        monkeypatch.setenv(f"SIGNOFF_{name}", str(tmp_path / name))
+    monkeypatch.delenv("SIGNOFF_DEVICE", raising=False)
+    monkeypatch.setattr(bench_rounds, "SECONDS", 0.0)
+    monkeypatch.setattr(bench_rounds, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(bench_rounds, "WARMUP_SECONDS", 0.0)
+    monkeypatch.setenv("DEVICES", str(tmp_path / "devices.json"))
+    say(tmp_path, FOUR)
+    folder = tiny.write(tmp_path / "catalogue")
+    (folder / "fixtures/runtimes/cards.py").write_text(RUNTIME)
+    for name in ("cards", "tool"):
+        text = f'from fixtures.backend import Backend\nBACKEND = Backend("{name}", "cards", devices_per_card=4)\n'
+        (folder / f"fixtures/backends/{name}.py").write_text(text)
+    with tiny.extended(folder):
+        workshop = tiny.workshop(folder, tmp_path / "store")
+        yield Rounds(workshop)
+        workshop.pool.close()
+
+
+def say(folder: Path, *states: list[dict[str, Any]]) -> None:
+    """Have the driver show these states, one after the other, the last one for ever."""
+    (folder / "devices.json").write_text(json.dumps(states if len(states) > 1 else states[0]))
+
+
+def with_trouble(**trouble: str) -> list[dict[str, Any]]:
+    return [{**device, **trouble} for device in FOUR]
+
+
+def test_records_the_device_its_state_and_the_times_it_tells(rounds):
+    taken = rounds.take(tiny.case("cards"), 7)
+    assert taken.device == "0000:80:00.0"
+    assert taken.details["device_ms"] == [2.0] * len(taken.samples_ns)  # none of the warm-up among them
+    assert taken.details["before"]["processes"] == []
+    assert taken.flags == ()
+    Entry("run", taken).as_dict()
+
+
+@pytest.mark.parametrize("trouble", [{"busy": "python3 (pid 12)"}, {"unhealthy": "health Alarm"}])
+def test_a_device_in_use_or_not_healthy_is_not_timed_and_who_uses_it_is_named(rounds, tmp_path, trouble):
+    say(tmp_path, with_trouble(**trouble))
+    with pytest.raises(RoundError, match=rf"healthy and idle; found {next(iter(trouble.values()))[:7]}"):
+        rounds.take(tiny.case("cards"), 7)
+
+
+def test_a_device_that_is_idle_only_at_first_sight_is_not_timed(rounds, tmp_path):
+    say(tmp_path, FOUR, with_trouble(busy="python3 (pid 12)"))
+    with pytest.raises(RoundError, match="found python3"):
+        rounds.take(tiny.case("cards"), 7)
+
+
+def test_who_came_while_it_was_timed_is_flagged(rounds, tmp_path):
+    # Chosen, looked at again, looked at to load it for the expected outputs, and looked at when all is done.
+    say(tmp_path, FOUR, FOUR, FOUR, with_trouble(busy="python3 (pid 12)"))
+    taken = rounds.take(tiny.case("cards"), 7)
+    assert taken.flags == ("device_used_by_others",)
+    assert taken.details["after"]["busy"] == "python3 (pid 12)"
+
+
+def test_a_use_that_cannot_be_read_is_flagged(rounds, tmp_path):
+    say(tmp_path, with_trouble(unknown="no process table"))
+    assert rounds.take(tiny.case("cards"), 7).flags == ("exclusivity_unknown",)
+
+
+def test_the_device_asked_for_is_timed(rounds, monkeypatch):
+    monkeypatch.setenv("SIGNOFF_DEVICE", "0000:82:00.0")
+    assert rounds.take(tiny.case("cards"), 7).details["device_ms"][0] == 4.0
+    monkeypatch.setenv("SIGNOFF_DEVICE", "7")
+    with pytest.raises(DeviceError, match="unknown device of cards '7'"):
+        rounds.take(tiny.case("cards"), 7)
+
+
+def test_a_host_without_the_device_says_so(rounds, tmp_path):
+    say(tmp_path, [])
+    with pytest.raises(DeviceError, match="found none; see python -m fixtures doctor"):
+        rounds.take(tiny.case("cards"), 7)
+
+
+def test_all_devices_of_a_card_are_timed_at_once_in_a_process_each(rounds):
+    taken = rounds.take_card(tiny.case("cards"), 7)
+    assert [each.device for each in taken] == [device["id"] for device in FOUR]
+    assert len({each.details["process"] for each in taken}) == 4
+    # Every process is loaded and warm before the first is let go, so that they overlap unless one ends at once.
+    begun = [each.details["begun_ns"] for each in taken]
+    assert all(len(times) == len(each.samples_ns) for times, each in zip(begun, taken, strict=True))
+
+
+def test_a_card_that_lacks_a_device_is_not_timed_as_one(rounds, tmp_path):
+    say(tmp_path, FOUR[:3])
+    with pytest.raises(DeviceError, match="expected 4 devices on card 2048; found 3"):
+        rounds.take_card(tiny.case("cards"), 7)
+
+
+def test_a_tool_that_times_itself_is_given_what_it_can_take_and_its_outputs_are_checked(rounds):
+    taken = rounds.take(tiny.case("tool"), 7)
+    assert taken.samples_ns == (4_000_000, 5_000_000, 9_000_000)
+    assert taken.details["timed_section"] == "device compute"
+    assert taken.details["tool"] == {"tool": "watch 1.0"}
+    assert set(taken.flags) == {"unstable", "few_inputs"}
+    assert taken.details["checked_calls"] == 1
+
+
+def taken_at(begun: list[int], samples: list[int], **details: Any) -> Round:
+    details["begun_ns"] = begun
+    return Round(tiny.case("cards"), "0" * 64, tuple(samples), (), 2, "d", 7, "2026", details=details)
+
+
+def test_a_cards_throughput_counts_whole_calls_in_the_time_its_devices_had_in_common():
+    first = taken_at([0, 100, 200], [100, 100, 100])  # 0 to 300
+    late = taken_at([150, 250, 350], [100, 100, 100])  # 150 to 450: the window is 150 to 300
+    # Whole in it: the first one's 200-300, the late one's 150-250; two calls of two images in 150 ns.
+    assert figures.together([first, late]) == pytest.approx(4 / 150e-9)
+    with pytest.raises(ValueError, match="no call in common"):
+        figures.together([first, taken_at([400], [10])])
+
+
+def measured(rounds: list[Round], backend: str = "cards", **changes: Any) -> list[Any]:
+    engine = Engine(Path("e"), "0" * 64, "key", {}, 0.0, **changes)
+    chosen = replace(backends.Backend(backend, "cards"), devices_per_card=4)
+    data = {"dataset": "vectors", "digest": "d"}
+    return figures.measurements(rounds[0].case, chosen, engine, data, rounds)
+
+
+def test_one_devices_figure_is_kept_and_the_cards_is_said_to_be_extrapolated():
+    (found,) = measured([taken_at([0], [1_000_000])])
+    assert found.value == 2000
+    assert found.details["per"] == "device"
+    assert found.details["per_card_extrapolated"] == 8000
+    assert "x4, extrapolated from one device" in found.notes[1]
+    assert found.source == "measured"
+
+
+def test_the_figure_of_a_driven_card_is_the_cards():
+    (found,) = measured([taken_at([0, 10], [10, 10]), taken_at([0, 10], [10, 10])])
+    assert (found.details["per"], found.details["devices"]) == ("card", 2)
+    assert "per_card_extrapolated" not in found.details
+
+
+def test_device_compute_is_a_figure_of_its_own():
+    throughput, compute = measured([taken_at([0, 1], [9_000_000] * 2, device_ms=[3.0, 5.0])])
+    assert (compute.metric, compute.value, compute.unit) == ("device_compute", 4.0, "ms")
+    assert compute.details["median_ms"] == 4.0
+    assert throughput.value == pytest.approx(2 / 0.009)
+
+
+def test_what_is_emulated_or_supplied_is_never_called_measured():
+    taken = [taken_at([0], [10])]
+    assert measured(taken, "cards~emulated")[0].source == "emulated"
+    assert measured(taken, origin="supplied")[0].source == "supplied"
+
+
+def test_a_device_is_described_without_what_is_not_told():
+    assert Device("x", 1, "310", health="OK").as_dict() == {"id": "x", "index": 1, "name": "310", "health": "OK"}
