@@ -91,7 +91,9 @@ class Rounds:
             # Ours must be unloaded: a device in use is not measured, and its lock is taken by the round.
             self.workshop.pool.close()
             requests = [_on(device, request, number, Path(scratch)) for number, device in enumerate(used)]
-            with locks.hold([*(device.id for device in used), locks.HOST], self.workshop.progress.say):
+            with locks.hold(
+                [*(devices.lock(device, backend) for device in used), locks.HOST], self.workshop.progress.say
+            ):
                 answers = children.run(case, requests, Path(scratch))
         if len(used) == 1:
             answers[0].pop("begun_ns", None)  # tells only how several lie beside each other

@@ -76,7 +76,8 @@ def in_a_line(text: str) -> tuple[str, str]:
     """Return reason and next step of a message that may have many lines."""
     reason, said, next_step = text.partition("\nnext:")
     if not said:
-        reason, _, next_step = text.rpartition(";")
+        head = text.partition("\n")[0]  # what follows is what a tool printed
+        reason, _, next_step = head.rpartition(";")
         if not reason or next_step.strip().startswith("found"):
             reason, next_step = text, "see the failure above"
     shown, step = (textwrap.shorten(part, LONGEST, placeholder=" ...") for part in (reason, next_step))

@@ -54,13 +54,25 @@ def verdict_lines(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
 def measurement_lines(measurements: Iterable[Measurement], verdicts: Iterable[Verdict]) -> list[str]:
     """Return a line per case with the figures that no verdict speaks for."""
     judged = {id_ for verdict in verdicts for id_ in verdict.measurements}
-    figures: dict[tuple[str, str, str], list[str]] = {}
+    figures: dict[tuple[str, str, str], dict[str, None]] = {}
     for m in measurements:
         if m.id not in judged:
-            figures.setdefault((_first(m.source), m.case.id, m.case.profile), []).append(
-                f"{m.metric} {figure(m.value, m.unit)}" + (f", {on}" if (on := m.data.get("described")) else "")
-            )
+            texts = figures.setdefault((_first(m.source), m.case.id, m.case.profile), {})
+            on = m.data.get("described")
+            if on:  # once, behind the figures that were measured on it
+                texts.pop(on, None)
+            texts |= dict.fromkeys([f"{m.metric} {figure(m.value, m.unit)}{_of_card(m)}", *([on] if on else [])])
     return table([(*key, ", ".join(texts)) for key, texts in figures.items()])
+
+
+def _of_card(m: Measurement) -> str:
+    """Return what the figure of one device makes of its card, said as what it is."""
+    if m.details.get("per") == "card":
+        return f" of a card, {m.details['devices']} devices at once"
+    if "per_card_extrapolated" in m.details:
+        card = figure(m.details["per_card_extrapolated"], m.unit)
+        return f" (a card: {card}, x{m.details['devices_per_card']}, extrapolated from one device)"
+    return ""
 
 
 def skip_lines(skips: Iterable[Skip]) -> list[str]:

@@ -149,7 +149,7 @@ def test_holds_the_device_and_the_builds_of_the_host(
 ) -> None:
     held: list[list[str]] = []
     hold = locks.hold
-    monkeypatch.setattr(locks, "hold", lambda names: (held.append(list(names)), hold(names))[1])
+    monkeypatch.setattr(locks, "hold", lambda names, say: (held.append(list(names)), hold(names, say))[1])
     aoe.build(order(tmp_path), 1, folder, target)
     assert held == [["atc", "0000:82:00.0"]]
 

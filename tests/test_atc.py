@@ -324,9 +324,7 @@ def hold_it(folder: str, held: multiprocessing.synchronize.Event, go: multiproce
         go.wait(60)
 
 
-def test_waits_for_another_atc_of_this_host(
-    toolkit: Toolkit, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waits_for_another_atc_of_this_host_and_says_so(toolkit: Toolkit, tmp_path: Path, target: Path) -> None:
     toolkit.tool("atc", GOOD)
     context = multiprocessing.get_context("spawn")
     held, go = context.Event(), context.Event()
@@ -334,15 +332,16 @@ def test_waits_for_another_atc_of_this_host(
     other.start()
     try:
         assert held.wait(60)
-        waited = []
-        hold = locks.hold
+        waited: list[tuple[int, str]] = []
 
-        def watched(names: list[str]) -> object:
-            return hold(names, lambda message: (waited.append(len(toolkit.calls("atc"))), go.set()))
+        def say(message: str) -> None:
+            waited.append((len(toolkit.calls("atc")), message))
+            go.set()
 
-        monkeypatch.setattr(locks, "hold", watched)
-        atc.build(order(tmp_path), target)
-        assert waited == [0]
+        atc.build(replace(order(tmp_path), say=say), target)
+        ((calls, said),) = waited
+        assert calls == 0
+        assert said.startswith("waiting for atc, held by process ")
         assert len(toolkit.calls("atc")) == 1
     finally:
         go.set()

@@ -10,9 +10,9 @@ from acceptance.metrics.psnr import PSNR
 from fixtures import catalogue
 from fixtures.case import Case
 from fixtures.model import Gate
-from fixtures.runtimes.onnxruntime import OnnxRuntimeSession
+from fixtures.runtimes.onnxruntime import OnnxRuntime, OnnxRuntimeSession
 from reports.ledger import Ledger
-from tests import tiny
+from tests import records, tiny
 
 
 @pytest.fixture
@@ -152,3 +152,16 @@ def test_a_subset_is_judged_by_parity_and_its_figure_refused(evaluations, tmp_pa
     assert "a subset of 4 of 12 images" in verdict.reason
     assert gates.parity(taken.judged, Gate(0.5, "absolute")).passed
     part.pool.close()
+
+
+def test_a_verdict_that_failed_in_a_narrow_precision_comes_with_what_to_try(evaluations, monkeypatch):
+    monkeypatch.setattr(OnnxRuntime, "remedies", lambda *_: ("keep one node", "fp32"))
+    for status in ("passed", "failed"):
+        verdict = records.verdict(status, case=tiny.case(), details={"worst": {}})
+        found = evaluations.advised(tiny.case(), verdict).details.get("to_try")
+        assert found == ({"1.": "keep one node", "2.": "fp32"} if status == "failed" else None)
+
+
+def test_a_verdict_of_a_runtime_without_remedies_is_left_alone(evaluations):
+    verdict = records.verdict("failed", case=tiny.case())
+    assert evaluations.advised(tiny.case(), verdict) is verdict

@@ -13,6 +13,7 @@ from bench import figures
 from bench import rounds as bench_rounds
 from bench.rounds import RoundError, Rounds
 from fixtures import backend as backends
+from fixtures import devices
 from fixtures.device import Device
 from fixtures.devices import DeviceError
 from fixtures.engines import Engine
@@ -219,3 +220,9 @@ def test_what_is_emulated_or_supplied_is_never_called_measured():
 
 def test_a_device_is_described_without_what_is_not_told():
     assert Device("x", 1, "310", health="OK").as_dict() == {"id": "x", "index": 1, "name": "310", "health": "OK"}
+
+
+def test_a_stand_in_keeps_nobody_from_a_device():
+    device = Device("0000:81:00.0")
+    assert devices.lock(device, backends.Backend("ascend310", "ascend")) == "0000:81:00.0"
+    assert devices.lock(device, backends.Backend("ascend310~emulated", "ascend")) != "0000:81:00.0"
