@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field, replace
 
 from acceptance.basis import Basis, basis
@@ -59,8 +60,14 @@ class Evaluations:
         return basis(profile, case.profile, data, network, sources.own(case), unit)
 
     def advised(self, case: Case, verdict: Verdict) -> Verdict:
-        """Return the verdict; one that failed in a narrow precision with what its compiler offers against that."""
+        """Return the verdict with what a reader must know of its engine.
+
+        That it was not built here; and where it failed in a narrow precision, what its compiler offers against that.
+        """
         backend = backends.find(case.backend)
+        engine = self.workshop.sources.engine(case)
+        if engine.origin != "built":
+            verdict = replace(verdict, reason=f"{verdict.reason}; engine {engine.origin}, sha256 {engine.sha256[:8]}")
         remedies = catalogue.find("runtime", backend.runtime).compiler.remedies(backend)
         if verdict.status != "failed" or not remedies:
             return verdict
@@ -83,11 +90,13 @@ class Evaluations:
         return Taken(judged, self._record(judged, engine, evaluation))
 
     def _run(self, case: Case, model: Model, engine: Engine, feed: Feed, reference: Reference) -> Evaluation:
+        began = time.monotonic()
         session = self.workshop.pool.session(case, backends.find(case.backend), engine)
         behind = Pass(model.postprocess, begin(model), reference.outputs)
         with self.workshop.progress.track(f"{case.id} on {feed.described}") as told:
             evaluation = evaluate(session, feed.load, feed.names, case.batch, behind, told)
-        durations.note("pass", case, evaluation.seconds)
+        if self.workshop.selection.subset is None:
+            durations.note("pass", case, time.monotonic() - began)
         return evaluation
 
     def _figures(
@@ -117,6 +126,7 @@ class Evaluations:
         details = {**errors(evaluation.agreement), **timing, "not_finite": evaluation.agreement.not_finite}
         if (device := self.workshop.pool.device) and device != CPU:
             details["device"] = device.as_dict()
+            details["versions"] = catalogue.find("runtime", backend.runtime).versions(backend)
         found = evaluation.result
         if found and math.isfinite(found.value) and not evaluation.agreement.not_finite:
             measurement = Measurement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.children import RoundError
 from fixtures.backend import Backend
 from fixtures.case import Case
 from fixtures.engines import Engine
@@ -27,11 +28,13 @@ def measurements(
     first, many = rounds[0], len(rounds) > 1
     value = together(rounds) if many else throughput(first)
     section = first.details.get("timed_section", "host wall")
-    card: dict[str, Any] = {"per": "card" if many else "device", "devices": len(rounds)}
-    notes = [f"one round of serial, completed calls, {section}"]
+    card: dict[str, Any] = {"per": "card" if many else "device", "devices": len(rounds), "timed_section": section}
+    by_tool = "tool" in first.details
+    notes = [f"one round of {'executions that the tool times' if by_tool else 'serial, completed calls'}, {section}"]
     if many:
         notes.append(f"{len(rounds)} devices of one card at once, over the time they had in common")
-    elif backend.devices_per_card > 1:
+        notes.append(f"percentiles and device compute are those of device {first.device}")
+    elif backend.devices_per_card > 1 and "siblings_in_use" not in first.flags:
         count = backend.devices_per_card
         card |= {"devices_per_card": count, "per_card_extrapolated": value * count}
         notes.append(
@@ -59,16 +62,20 @@ def throughput(taken: Round) -> float:
 
 
 def together(rounds: Sequence[Round]) -> float:
-    """Return images per second of devices that ran at once: the calls that lie whole in the window they had in common.
+    """Return images per second of devices that ran at once: the calls of the window they had in common.
 
-    Raises ValueError where they had none.
+    A call that the window cuts counts with its part inside: whole ones only would lose one per device at either end.
+
+    Raises RoundError where they had none in common.
     """
     spans = [_spans(taken) for taken in rounds]
     start, end = max(span[0][0] for span in spans), min(span[-1][1] for span in spans)
-    inside = sum(start <= begun and done <= end for span in spans for begun, done in span)
-    if not inside:
-        raise ValueError(f"expected {len(rounds)} devices that ran at the same time; found no call in common")
-    return rounds[0].batch * inside / ((end - start) / 1e9)
+    if end <= start:
+        raise RoundError(
+            f"expected {len(rounds)} devices that ran at the same time; found no call in common; run again"
+        )
+    calls = sum(max(0, min(end, done) - max(start, begun)) / (done - begun) for span in spans for begun, done in span)
+    return rounds[0].batch * calls / ((end - start) / 1e9)
 
 
 def _spans(taken: Round) -> list[tuple[int, int]]:

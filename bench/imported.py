@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import belonging
 from bench.logs import ais_bench, benchmark, figures, trtexec
 from bench.logs.figures import Figure
 from bench.logs.reading import LogError, agree
@@ -24,12 +25,11 @@ DEFAULT_WARMUP_MS = 200.0
 """Of trtexec, in all versions, as its --help says."""
 SIX_DIGITS = 2e-5
 
-Log = trtexec.Log | ais_bench.Log | benchmark.Log
+Log = belonging.Log
 
-STAND_IN = re.compile(r"^\W*signoff emulator:", re.MULTILINE)
-"""The mark in everything that a stand-in prints."""
+STAND_IN = "signoff emulator:"
+"""The mark in everything that a stand-in prints. It may follow a line of another stream that has no end yet."""
 _WARMUP = re.compile(r"--warmUp=([0-9]{1,9})(?![0-9.])")
-_FILE_BATCH = re.compile(r"perf_[a-z]{1,20}_batchsize_([0-9]{1,9})_device_[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def measurements(file: File, case: Case, model: Model, tool: str, times: File | 
     try:
         _refuse_emulated(file, case)
         log = _parse(file, tool)
-        _refuse_other(log, file, case, model)
+        untold = belonging.check(log, file.name, case, model)
         queries = _times(log, times)
         found = _figures(log, case.batch, queries)
     except LogError as error:
@@ -82,7 +82,7 @@ def measurements(file: File, case: Case, model: Model, tool: str, times: File | 
             f"{file.name}: expected a figure of {tool}, found none that can be taken ({reasons[:600]}); "
             "give the whole output of a run that passed"
         )
-    flags = [*log.flags, *(_disagreements(log, queries) if queries else [])]
+    flags = [*log.flags, *(_disagreements(log, queries) if queries else []), *untold]
     unread = [*log.unread, *(queries.unread if queries else ())]
     details: dict[str, Any] = {
         "log": file.identity,
@@ -111,7 +111,7 @@ def measurements(file: File, case: Case, model: Model, tool: str, times: File | 
 
 def _refuse_emulated(file: File, case: Case) -> None:
     """Raise LogError for what a stand-in of a tool printed: it is nobody's figure."""
-    if STAND_IN.search(file.text) and not case.backend.endswith(EMULATED):
+    if STAND_IN in file.text and not case.backend.endswith(EMULATED):
         raise LogError(
             f"expected a log of {case.backend}, found one of a stand-in; name it as {case.backend}{EMULATED}"
         )
@@ -123,41 +123,6 @@ def _parse(file: File, tool: str) -> Log:
     if tool == "benchmark":
         return benchmark.parse(file.text)
     return ais_bench.parse_summary(file.text) if file.text.lstrip()[:1] == "{" else ais_bench.parse(file.text)
-
-
-def _refuse_other(log: Log, file: File, case: Case, model: Model) -> None:
-    """Raise LogError where the log tells another batch or shape than the case, or that its run failed."""
-    if isinstance(log, trtexec.Log):
-        if log.status not in (None, "passed"):
-            raise LogError(f"expected a run that passed, found one that {log.status}; see its [E] lines")
-        if "several_runs" in log.flags and log.layout == "none":
-            raise LogError("expected a figure in the last run, found none there; cut the log to one run")
-        if "implicit_batch" not in log.flags:
-            expected = [tensor.at(case.batch, case.size) for tensor in model.inputs]
-            for shape in log.shapes:
-                if shape not in expected:
-                    raise LogError(
-                        f"expected an input of {' or '.join(map(_spelt, expected))} for {case.id}, found "
-                        f"{_spelt(shape)}; name its size and batch with --size and --batch"
-                    )
-        told: float | None = log.query_samples
-        where = "the samples per query"
-    elif isinstance(log, ais_bench.Log):
-        if "several_shapes" in log.flags:
-            raise LogError("expected one shape, found a run over several; time each in a run of its own")
-        told, where = log.batch, "the factor in its throughput"
-        if (own := log.facts.get("model_batch", 0)) > 0:
-            told, where = own, "the batch of the model"
-    else:
-        name = _FILE_BATCH.search(file.name)
-        told, where = (int(name[1]), "the name of the file") if name else (log.batch, "the command")
-        several = {"several_batches", "two_modes"} & set(log.flags)
-        if several:
-            raise LogError(f"expected one run, found {', '.join(sorted(several))}; give each run its own file")
-    if told is not None and not agree(told, case.batch, 1e-6):
-        raise LogError(
-            f"expected batch {case.batch}, as --batch says, found {told:g} ({where}); name the batch that was run"
-        )
 
 
 def _times(log: Log, times: File | None) -> trtexec.Times | None:
@@ -192,6 +157,7 @@ def _facts(log: Log, times: trtexec.Times | None) -> dict[str, Any]:
     names: tuple[str, ...]
     if isinstance(log, trtexec.Log):
         names = ("status", "layout", "throughput_qps", "query_samples", "shapes", "options", "logged", "blocks_ms")
+        names += ("device", "compute_capability", "precision", "loaded")
     elif isinstance(log, ais_bench.Log):
         names = ("facts", "devices", "total_throughput", "energy_j")
     else:
@@ -222,7 +188,3 @@ def _notes(tool: str, details: dict[str, Any], figure: Figure, note: str) -> tup
 
 def _errors(log: Log) -> tuple[str, ...]:
     return log.errors[:3] if isinstance(log, ais_bench.Log) else ()
-
-
-def _spelt(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

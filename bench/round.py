@@ -101,6 +101,8 @@ def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict
     warmup = _calls(session, inputs, order, request["warmup_calls"], request["warmup_seconds"])
     session.device_ms()  # those of the warm-up
     _wait(request)
+    conditions = getattr(session, "conditions", dict)
+    begin: dict[str, Any] = conditions()
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
     calls = _calls(session, inputs, order, max(request["calls"], len(inputs)), request["seconds"])
     cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
@@ -111,6 +113,9 @@ def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict
         "device_ms": list(session.device_ms()),
         "cpu_ns": cpu,
         "wall_ns": wall,
+        "conditions_begin": begin,
+        "conditions_end": conditions(),
+        "timed_section": "host wall",
         "kept": calls.kept,
     }
 
@@ -126,6 +131,7 @@ def _by_tool(session: SelfTimed, inputs: list[tuple[np.ndarray, ...]], request: 
         "samples_ns": list(timed.host_ns) or [round(milliseconds * 1e6) for milliseconds in timed.device_ms],
         "timed_section": "host wall" if timed.host_ns else "device compute",
         "device_ms": list(timed.device_ms),
+        **({"begun_ns": list(timed.begun_ns)} if timed.begun_ns else {}),
         "wall_ns": wall,
         "flags": list(timed.flags),
         "log": timed.log,

@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from bench import children
 from bench.children import RoundError
 from bench.inputs import DIFFERENT, batches
+from bench.looks import Looks
 from fixtures import backend as backends
 from fixtures import catalogue, devices, durations, host, locks
-from fixtures.backend import Backend
 from fixtures.case import Case
 from fixtures.device import CPU, Device
 from fixtures.engines import Engine
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCRATCH = "signoff-round-"
-LOOK_SECONDS = 1.2
-"""Between two looks at a device: drivers report use as an average over up to a second, ours among it."""
 SECONDS = 2.0
 CALLS = 5
 WARMUP_SECONDS = 0.5
@@ -48,6 +45,8 @@ KEPT = (
     "device_ms",
     "begun_ns",
     "timed_section",
+    "conditions_begin",
+    "conditions_end",
     "tool",
 )
 """What of an answer stands in the details of its round, where it is told."""
@@ -65,65 +64,59 @@ class Rounds:
         Raises SetupError where the engine cannot be made or the device is in use, RoundError where the process fails
         or its outputs differ.
         """
-        backend, runtime = self._alone(case)
-        return self._take(case, backend, [devices.choose(runtime, backend)], seed)[0]
+        return self._take(case, seed, whole_card=False)[0]
 
     def take_card(self, case: Case, seed: int) -> tuple[Round, ...]:
-        """Time one round on every device of a card at once, a process each, let go together; raise as `take` does."""
-        backend, runtime = self._alone(case)
-        return self._take(case, backend, devices.card(runtime, backend), seed)
+        """Time one round on every device of a card at once, a process each, let go together; raise as `take` does.
 
-    def _alone(self, case: Case) -> tuple[Backend, Runtime]:
-        """Unload what we have loaded: it must not be taken for somebody else's."""
+        Raises RoundError for a tool that does not tell when its calls began: nothing would show that they overlapped.
+        """
+        return self._take(case, seed, whole_card=True)
+
+    def _take(self, case: Case, seed: int, whole_card: bool) -> tuple[Round, ...]:
+        began = time.monotonic()
         backend = backends.find(case.backend)
-        if self.workshop.pool.device not in (None, CPU):
-            self.workshop.pool.close()
-            time.sleep(LOOK_SECONDS)
-        return backend, catalogue.find("runtime", backend.runtime)
-
-    def _take(self, case: Case, backend: Backend, used: Sequence[Device], seed: int) -> tuple[Round, ...]:
-        self._refuse(backend, used)
+        runtime: Runtime = catalogue.find("runtime", backend.runtime)
         feed = self.workshop.feed(case)
         engine = self.workshop.sources.engine(case)
         _sweep()
         with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
             request = self._prepare(case, engine, feed, seed, Path(scratch))
-            # Ours must be unloaded: a device in use is not measured, and its lock is taken by the round.
+            # Ours must be unloaded: it would be taken for somebody else's, and the round takes the device's lock.
             self.workshop.pool.close()
+            used = devices.card(runtime, backend) if whole_card else (devices.choose(runtime, backend),)
             requests = [_on(device, request, number, Path(scratch)) for number, device in enumerate(used)]
-            with locks.hold(
-                [*(devices.lock(device, backend) for device in used), locks.HOST], self.workshop.progress.say
-            ):
+            names = [*(devices.lock(device, backend) for device in used), locks.HOST]
+            with locks.hold(names, self.workshop.progress.say):
+                before = Looks(runtime, backend, used)
+                before.refuse()
                 answers = children.run(case, requests, Path(scratch))
+                after = Looks(runtime, backend, used)
+        if whole_card and any("begun_ns" not in answer for answer in answers):
+            raise RoundError(
+                f"{case.id}: expected to see when each call began, so that the devices of a card can be seen to run "
+                f"together; found that {backend.runtime} does not tell; leave --device=card out"
+            )
         if len(used) == 1:
             answers[0].pop("begun_ns", None)  # tells only how several lie beside each other
-        after = self._look(backend, used)
-        taken = tuple(
-            self._round(case, engine, feed, seed, answer, device, then)
-            for answer, device, then in zip(answers, used, after, strict=True)
+        if self.workshop.selection.subset is None:
+            durations.note("round", case, time.monotonic() - began)
+        common = {"versions": runtime.versions(backend), **({} if CPU in used else after.beside(before))}
+        return tuple(
+            self._round(case, engine, feed, seed, answer, common, *looks)
+            for answer, *looks in zip(answers, before.found, after.found, strict=True)
         )
-        durations.note("round", case, max(answer["wall_ns"] for answer in answers) / 1e9)
-        return taken
-
-    def _refuse(self, backend: Backend, used: Sequence[Device]) -> None:
-        """Refuse a device that is not healthy and ours alone in two looks: its figure would be somebody else's too."""
-        for device in (*used, *self._look(backend, used)):
-            if trouble := device.unhealthy or device.busy:
-                raise RoundError(
-                    f"{backend.name}: expected device {device.index} ({device.id}) healthy and idle; found {trouble}; "
-                    "wait until it is free, or choose another with --device"
-                )
-
-    def _look(self, backend: Backend, used: Sequence[Device]) -> list[Device]:
-        """Return the devices as they are a moment later."""
-        if CPU in used:
-            return list(used)
-        time.sleep(LOOK_SECONDS)
-        now = {device.id: device for device in catalogue.find("runtime", backend.runtime).devices(backend)}
-        return [now.get(device.id, device) for device in used]
 
     def _round(
-        self, case: Case, engine: Engine, feed: Feed, seed: int, answer: dict[str, Any], device: Device, after: Device
+        self,
+        case: Case,
+        engine: Engine,
+        feed: Feed,
+        seed: int,
+        answer: dict[str, Any],
+        common: dict[str, Any],
+        device: Device,
+        after: Device,
     ) -> Round:
         if not (error := answer["largest_relative_error"]) <= TOLERANCE:
             raise RoundError(
@@ -134,7 +127,10 @@ class Rounds:
         different = min(DIFFERENT, len(feed.names), answer.get("different_inputs", DIFFERENT))
         flags = {
             "few_inputs": different < DIFFERENT,
-            "device_used_by_others": bool(after.unhealthy or after.busy),
+            "device_used_by_others": bool(after.busy),
+            "device_unhealthy": bool(after.unhealthy),
+            "slowed": any("slowed" in answer.get(name, {}) for name in ("conditions_begin", "conditions_end")),
+            "siblings_in_use": bool(common.get("siblings")),
             "exclusivity_unknown": bool(device.unknown or after.unknown),
         }
         return Round(
@@ -153,6 +149,7 @@ class Rounds:
                 "data": feed.digest,
                 "inputs": feed.described,
                 "different_inputs": different,
+                **common,
                 **({} if device.id == "cpu" else {"before": device.as_dict(), "after": after.as_dict()}),
             },
         )

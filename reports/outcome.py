@@ -60,7 +60,8 @@ def show_once(
     Each affected case is recorded as not run.
     """
     text = str(error)
-    first = recording.told.setdefault(text, item.name)
+    # By its first line: what a tool printed below it has times in it.
+    first = recording.told.setdefault(text.partition("\n")[0], item.name)
     if first == item.name:
         report.longrepr = text
     else:

@@ -23,7 +23,7 @@ HEAD = "<4s12xQ4B36x"
 def tensorrt(version: str = "10.3.0", name: str = "tensorrt") -> Any:
     """Return a module with the interface of a version."""
     library: Any = ModuleType(name)
-    major, rtx = int(version.split(".")[0]), name == "tensorrt_rtx"
+    (major, minor), rtx = map(int, version.split(".")[:2]), name == "tensorrt_rtx"
     library.__version__ = version
     library.fail = ""  # what the next call that can fail says
     library.loggers = []
@@ -123,6 +123,8 @@ def tensorrt(version: str = "10.3.0", name: str = "tensorrt") -> Any:
             self.profiles.append(profile.shapes)
             return len(self.profiles) - 1
 
+    if (major, minor) >= (8, 6) or rtx:
+        Config.builder_optimization_level = None
     if rtx:
         library.ComputeCapability = enum.IntEnum("ComputeCapability", ["NONE", "CURRENT", "SM75", "SM86"], start=0)
         Config.targets = None
@@ -165,7 +167,7 @@ def tensorrt(version: str = "10.3.0", name: str = "tensorrt") -> Any:
                 "network_flags": network.flags,
                 "flags": sorted(config.flags),
                 "workspace": config.workspace,
-                "level": getattr(config, "builder_optimization_level", None),
+                "level": config.builder_optimization_level,
                 "targets": getattr(config, "targets", None),
                 "profiles": config.profiles,
                 "operators": network.operators,

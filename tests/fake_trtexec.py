@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-MARKERS = {"7.2.3": "", "8.4.1": " [TensorRT v8401]", "8.6.1": " [TensorRT v8601]", "10.3.0": " [TensorRT v100300]"}
+NUMBERS = {"8.2.1": 8201, "8.4.1": 8401, "8.5.3": 8503, "8.6.1": 8601, "10.3.0": 100300}
+MARKERS = {"7.2.3": "", **{version: f" [TensorRT v{number}]" for version, number in NUMBERS.items()}}
 
 SCRIPT = r"""#!{python} -SE
 import array, json, os, signal, struct, sys
@@ -51,11 +52,11 @@ if fault == "override":
     text = "Dynamic dimensions required for input: image, but no shapes were provided."
     say(text + " Automatically overriding shape to: 1x3", "W")
 if "saveEngine" in given:
-    body = b"ftrt" + bytes(12) + struct.pack("<Q4B", 80, *told["parts"], 0) + bytes(52)
+    body = told["magic"].encode() + bytes(12) + struct.pack("<Q4B", 80, *told["parts"], 0) + bytes(52)
     if fault != "nofile":
         Path(given["saveEngine"]).write_bytes(body[:10] if fault == "partial" else body)
     end("PASSED", 0)
-if Path(given["loadEngine"]).read_bytes()[:4] != b"ftrt":
+if Path(given["loadEngine"]).read_bytes()[:4] != told["magic"].encode():
     fail("Serialization assertion magicTag failed")
 name, _, shape = given["shapes"].rpartition(":")
 if not seven:
@@ -95,12 +96,16 @@ class Fake:
         self.path, self._config, self._calls = folder / "trtexec", folder / "config.json", folder / "calls"
         self.path.write_text(SCRIPT.format(python=sys.executable, config=str(self._config), calls=str(self._calls)))
         self.path.chmod(0o755)
+        self.magic = ""
+        """What its engines start with; empty: what its version writes."""
         self.become(version)
 
     def become(self, version: str, fault: str = "") -> None:
         """Be of a version, and go wrong in one way from now on."""
         parts = [int(part) for part in version.split(".")]
-        self._config.write_text(json.dumps({"marker": MARKERS[version], "parts": parts, "fault": fault}))
+        magic = self.magic or ("ptrt" if parts[0] < 8 else "ftrt")
+        told = {"marker": MARKERS[version], "parts": parts, "fault": fault, "magic": magic}
+        self._config.write_text(json.dumps(told))
 
     @property
     def calls(self) -> list[dict[str, Any]]:

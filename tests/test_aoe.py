@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from hypothesis import strategies as st
 
 from fixtures import backend as backends
 from fixtures import devices, locks
-from fixtures.ascend import aoe, aoe_report
+from fixtures.ascend import _aoe as aoe
+from fixtures.ascend import aoe_report
+from fixtures.ascend._atc import AtcError, Order
 from fixtures.ascend.aoe_report import Gain
-from fixtures.ascend.atc import AtcError, Order
 from fixtures.ascend.compiler import ASCEND
-from fixtures.backend import Backend
+from fixtures.backend import EMULATED, Backend
 from fixtures.case import Case
 from fixtures.device import Device
 from fixtures.runtime import LOG, Source
@@ -152,6 +155,10 @@ def test_holds_the_device_and_the_builds_of_the_host(
     monkeypatch.setattr(locks, "hold", lambda names, say: (held.append(list(names)), hold(names, say))[1])
     aoe.build(order(tmp_path), 1, folder, target)
     assert held == [["atc", "0000:82:00.0"]]
+    twin = replace(order(tmp_path), backend=replace(BACKEND, name=BACKEND.name + EMULATED))
+    with contextlib.suppress(AtcError):  # that the emulator refuses the graph is not the matter
+        aoe.build(twin, 1, tmp_path / "emulated", target)
+    assert held[1:] == [["atc~emulated", "0000:82:00.0~emulated"]]
 
 
 # What it leaves
@@ -196,7 +203,27 @@ def test_without_an_om_of_its_own_atc_makes_it_with_the_bank(
         assert target.read_bytes() == an_om()
         monkeypatch.delenv("SIGNOFF_TUNE", raising=False)
     assert len(toolkit.calls("aoe")) == 1
-    assert [call["env"]["TUNE_BANK_PATH"] for call in toolkit.calls("atc")] == [str(folder / "bank")] * 2
+    banks = [Path(call["env"]["TUNE_BANK_PATH"]) for call in toolkit.calls("atc")]
+    assert all(bank.is_relative_to(target.parent) for bank in banks)  # a copy of it
+
+
+def test_an_atc_that_writes_into_the_bank_condemns_no_tuning(
+    toolkit: Toolkit, tmp_path: Path, folder: Path, target: Path
+) -> None:
+    toolkit.tool("aoe", f"{LEARN}{TELL}{DONE}")
+    toolkit.tool("atc", f"{LEARN}(bank / 'kernels').touch()\n{GOOD}".replace("'knowledge'", "'other'"))
+    for _ in range(2):
+        _, facts = aoe.build(order(tmp_path), 1, folder, target)
+        assert facts["om"] == aoe.WITH_BANK
+    assert len(toolkit.calls("aoe")) == 1
+
+
+def test_a_bank_that_was_removed_is_said(toolkit: Toolkit, tmp_path: Path, folder: Path, target: Path) -> None:
+    toolkit.tool("aoe", f"{TELL}{DONE}")  # it learnt nothing: an empty bank
+    aoe.build(order(tmp_path), 1, folder, target)
+    (folder / "bank").rmdir()
+    with pytest.raises(AtcError, match="what its tuning left; found"):
+        aoe.build(order(tmp_path), 1, folder, target)
 
 
 def test_takes_an_om_that_is_named_after_its_host(toolkit: Toolkit, tmp_path: Path, folder: Path, target: Path) -> None:

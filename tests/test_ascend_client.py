@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -19,12 +20,13 @@ from fixtures.errors import SetupError
 from fixtures.model import Gate, Model, Tensor
 from fixtures.runtime import Signature
 from fixtures.runtime import Tensor as EngineTensor
-from fixtures.tool import ToolError
+from fixtures.tool import ToolError, ToolWarning
 from tests import fake_om
 from tests.fake_om import FLOAT16, INT32, tensor
 
 PYTHON = Path(sys.executable)
 CASE = Case("sample", "tiny", 8, 2, "ascend310")
+LOG = "aclruntime-sample-tiny-bs2-ascend310.txt"
 OLD = "import sys; sys.exit(7 * (sys.version_info < (3, 7)))"
 IMAGE = np.arange(6, dtype=np.float32).reshape(2, 3)
 MODEL = Model(
@@ -49,6 +51,7 @@ def nothing_left(tmp_path, monkeypatch):
     """Keep logs in a folder of the test, and see that no worker outlives it."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
     yield
     assert not workers_below(tmp_path)
 
@@ -66,7 +69,8 @@ def workers_below(folder: Path) -> list[str]:
 
 
 def kept(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in (tmp_path / "temporary").rglob("*") if path.is_file())
+    assert list((tmp_path / "temporary").iterdir()) == []
+    return sorted(path.name for path in (tmp_path / "home").rglob("*") if path.is_file())
 
 
 # It runs.
@@ -84,11 +88,9 @@ def test_runs_an_om_and_tells_its_device_times(engine, tmp_path, generation):
         np.testing.assert_array_equal(first[0], IMAGE)  # still what it was
         np.testing.assert_array_equal(second[1], (2 * (IMAGE + 1)).astype(np.float16))
         assert loaded.device_ms() == (1.0, 2.0)
-        assert loaded.copies_ms == ((0.25, 0.25), (0.5,) * 4)
         assert loaded.device_ms() == ()
         loaded.run((IMAGE,))
         assert loaded.device_ms() == (1.0,)  # since last asked
-        assert loaded.copies_ms == ((0.25,), (0.5, 0.5))
     assert kept(tmp_path) == []  # nothing went wrong, nothing is kept
 
 
@@ -196,6 +198,135 @@ def test_refuses_open_outputs_that_the_model_does_not_declare(tmp_path):
         loaded.run((IMAGE,))
 
 
+# It is timed in the worker.
+
+BATCHES = [(IMAGE + 10 * number,) for number in range(5)]
+
+
+def runs(log: Path) -> list[int]:
+    """Return which of BATCHES the engine ran, in order."""
+    lines = log.read_text().splitlines()
+    return [int(line.partition(" ")[2]) // 10 for line in lines if line.startswith("[RUN]")]
+
+
+@pytest.mark.parametrize("generation", ["G2", "G3"])
+def test_times_each_batch_once_at_least_and_only_the_timed_calls(engine, generation):
+    with opened(engine, generation=generation, tells=True) as loaded:
+        loaded.run((IMAGE,))
+        before = time.perf_counter_ns()
+        timed = loaded.time(BATCHES, seconds=0, warmup_seconds=0)
+        after = time.perf_counter_ns()
+        ran = runs(loaded._worker.log)
+    assert loaded.most_batches is None
+    assert timed.device_ms == (1.0, 2.0, 3.0, 4.0, 5.0)  # the fake counts since it was reset
+    assert ran == [0, *range(5), *range(5)]  # a run, one of each as it arrives, the timed ones
+    assert len(timed.host_ns) == len(timed.begun_ns) == 5
+    assert min(timed.host_ns) > 0
+    # One clock for all processes, and one call after the other.
+    ends = [begun + taken for begun, taken in zip(timed.begun_ns, timed.host_ns, strict=True)]
+    assert before < timed.begun_ns[0]
+    assert ends[-1] < after
+    assert all(end <= begun for end, begun in zip(ends[:-1], timed.begun_ns[1:], strict=True))
+    assert timed.flags == ()
+    assert timed.details == {
+        "timed_in": "worker",
+        "warmup_calls": 5,
+        "to_device_ms_per_call": 0.25,
+        "to_host_ms_per_call": 1.0,  # two outputs
+    }
+
+
+def test_outputs_of_three_batches_come_back_by_their_place(engine):
+    with opened(engine) as loaded:
+        timed = loaded.time(BATCHES, seconds=0, warmup_seconds=0)
+        assert sorted(timed.outputs) == [0, 1, 2]
+        for place, (out, half) in timed.outputs.items():
+            np.testing.assert_array_equal(out, BATCHES[place][0])
+            np.testing.assert_array_equal(half, (2 * BATCHES[place][0]).astype(np.float16))
+        again = loaded.time(BATCHES[3:4], seconds=0, warmup_seconds=0)  # nothing of the first time is left
+        np.testing.assert_array_equal(again.outputs[0][0], BATCHES[3][0])
+        assert len(again.host_ns) == 1
+
+
+def test_a_seed_shuffles_every_round_anew_as_the_other_runtimes_are(engine):
+    with opened(engine, tells=True) as loaded:
+        timed = loaded.time(BATCHES, seconds=0, warmup_seconds=0, seed=7)
+        assert runs(loaded._worker.log)[5:] == random.Random(7).sample(range(5), 5)
+        for place, (out, _) in timed.outputs.items():
+            np.testing.assert_array_equal(out, BATCHES[place][0])
+
+
+def test_it_goes_on_for_as_long_as_it_is_told(engine):
+    with opened(engine, tells=True) as loaded:
+        timed = loaded.time(BATCHES, seconds=0.05, warmup_seconds=0.02)
+        ran = runs(loaded._worker.log)
+    assert len(timed.host_ns) > 5
+    warmed = timed.details["warmup_calls"] - 5
+    assert warmed > 0
+    assert len(timed.device_ms) == len(timed.host_ns) == len(ran) - 5 - warmed
+    assert ran[:10] == [*range(5), *range(5)]  # in turn
+
+
+def test_batches_travel_once_however_often_they_run(engine, monkeypatch):
+    sent = []
+    send = client.frames.send
+    monkeypatch.setattr(client.frames, "send", lambda *given: (sent.append(len(given[2])), send(*given)))
+    with opened(engine) as loaded:
+        sent.clear()
+        loaded.time(BATCHES, seconds=0.05, warmup_seconds=0)
+        assert sent == [1] * 5 + [0]
+
+
+def test_strides_and_byte_order_of_timed_batches_reach_the_engine_as_values(engine):
+    with opened(engine) as loaded:
+        timed = loaded.time([(IMAGE.T.copy().T,), (IMAGE.astype(">f4"),)], seconds=0, warmup_seconds=0)
+        for out, _ in timed.outputs.values():
+            np.testing.assert_array_equal(out, IMAGE)
+
+
+def test_the_gear_is_set_for_timed_batches_too(tmp_path):
+    engine = fake_om.write(
+        tmp_path / "m.om", [tensor("image", (-1, 3), 48)], [tensor("n:0:out", (-1, 3), 48)], batch=[1, 2, 4]
+    )
+    with opened(engine) as loaded:
+        assert loaded.mode == "dymbatch"
+        assert loaded.time(BATCHES, seconds=0, warmup_seconds=0).outputs[2][0].shape == (2, 3)
+
+
+def test_what_it_cannot_time_is_refused_and_nothing_is_lost(engine):
+    with opened(engine) as loaded:
+        with pytest.raises(client.WorkerError, match="expected batches to time; found none"):
+            loaded.time([], seconds=0, warmup_seconds=0)
+        with pytest.raises(client.WorkerError, match="found int32"):
+            loaded.time([BATCHES[0], (IMAGE.astype(np.int32),)], seconds=0, warmup_seconds=0)
+        assert len(loaded.time(BATCHES[:2], seconds=0, warmup_seconds=0).host_ns) == 2
+
+
+@pytest.mark.parametrize("generation", ["G1", "G2"])
+def test_device_times_that_are_not_those_of_the_calls_are_flagged(engine, generation):
+    with opened(engine, generation=generation, forgets=True) as loaded:
+        timed = loaded.time(BATCHES, seconds=0, warmup_seconds=0)
+    assert timed.flags == (() if generation == "G1" else ("device_times_disagree",))
+    assert len(timed.host_ns) == 5
+
+
+@pytest.mark.parametrize("well", [1, 7])
+def test_a_hang_while_it_is_timed_is_ended(engine, tmp_path, monkeypatch, well):
+    monkeypatch.setattr(session, "RUN_SECONDS", 0.25)
+    with opened(engine, run=["hang", well]) as loaded:
+        with pytest.raises(client.WorkerError, match=r"no answer within .*npu-smi"):
+            loaded.time(BATCHES, seconds=0, warmup_seconds=0)
+        assert not workers_below(tmp_path)
+    assert kept(tmp_path) == [LOG]
+
+
+@pytest.mark.parametrize("well", [1, 7])
+def test_a_crash_while_it_is_timed_is_an_error_of_its_case(engine, well):
+    found = r"tiny-bs2-ascend310: .*SIGABRT.*the last line before the end"
+    with opened(engine, run=["abort", well]) as loaded, pytest.raises(client.WorkerError, match=found):
+        loaded.time(BATCHES, seconds=0, warmup_seconds=0)
+
+
 # It fails.
 
 LOAD = "[ERROR] load model from file failed, model file is m.om"
@@ -268,13 +399,68 @@ def test_a_crash_is_an_error_of_its_case_alone(engine, tmp_path, fault, found):
         with pytest.raises(client.WorkerError) as second:
             loaded.run((IMAGE,))  # what is lost stays lost, for the same reason
         assert str(second.value) == str(first.value)
-    assert kept(tmp_path) == ["worker.log"]
+    assert kept(tmp_path) == [LOG]
+
+
+def test_the_message_of_a_failure_names_the_log_that_stays(engine, tmp_path):
+    with opened(engine, run="abort") as loaded, pytest.raises(client.WorkerError) as caught:
+        loaded.run((IMAGE,))
+    path = Path(str(caught.value).partition("all of it: ")[2].partition(")")[0])
+    assert path == tmp_path / "home" / "logs" / LOG
+    assert "the last line before the end" in path.read_text()
+    assert str(tmp_path / "home" / "logs" / "ascend") in str(caught.value)  # CANN's own
+
+
+def test_a_log_that_cannot_be_kept_hides_nothing(engine, tmp_path):
+    (tmp_path / "home").write_text("a file")
+    with opened(engine, run="abort") as loaded, pytest.raises(client.WorkerError, match=r"SIGABRT.*not kept, .*home"):
+        loaded.run((IMAGE,))
+
+
+def test_folders_of_killed_runs_are_removed_and_those_of_others_stay(engine, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    place = tmp_path / "temporary"
+    old, ours, theirs = (place / f"signoff-aclruntime-{end}" for end in (f"{gone.pid}-x", f"{os.getpid()}-x", "x"))
+    for folder in (old, ours, theirs):
+        (folder / "work").mkdir(parents=True)
+    link = place / f"signoff-aclruntime-{gone.pid}-link"
+    link.symlink_to(ours)
+    with opened(engine) as loaded:
+        assert str(os.getpid()) in loaded._worker.log.parent.name
+        assert not old.exists()
+        assert (ours / "work").exists()
+        assert (theirs / "work").exists()
+        assert link.is_symlink()
+    for left in (ours, theirs):
+        shutil.rmtree(left)
+    link.unlink()
+
+
+def test_a_worker_that_no_signal_ends_is_left_and_told(engine, monkeypatch):
+    wait = subprocess.Popen.wait
+
+    def stuck(process, timeout=None):
+        if process.args[1:2] == ["-u"]:
+            assert timeout is not None, "waits for ever"
+            raise subprocess.TimeoutExpired(process.args, timeout)
+        return wait(process, timeout)
+
+    loaded = opened(engine, run="abort")
+    process = loaded._worker._process
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess.Popen, "wait", stuck)
+        with pytest.raises(client.WorkerError):
+            loaded.run((IMAGE,))
+        with pytest.warns(ToolWarning, match=r"expected process \d+ to end once killed; .*left it"):
+            loaded.__exit__()
+    process.wait()
 
 
 def test_a_crash_of_a_load_is_told_likewise(engine, tmp_path):
     with pytest.raises(client.WorkerError, match=r"SIGABRT.*the last line before the end"):
         opened(engine, load="abort")
-    assert kept(tmp_path) == ["worker.log"]
+    assert kept(tmp_path) == [LOG]
 
 
 @pytest.mark.parametrize("method", ["load", "run"])
@@ -347,7 +533,7 @@ def test_an_interrupted_question_is_not_asked_again(engine, monkeypatch):
 def test_a_worker_ends_with_a_harness_that_was_killed(engine, tmp_path):
     script = (
         "import sys; from pathlib import Path; from fixtures.ascend import client; from tests import fake_om\n"
-        "with client.started(Path(sys.executable), fake_om.environment(run='hang'), 'x') as worker:\n"
+        "with client.started(Path(sys.executable), fake_om.environment(run='hang'), 'x', Path('log')) as worker:\n"
         "    worker.ask('load', 'a load', 60, model=sys.argv[1], device=0, mode='')\n"
         "    print(worker._process.pid, flush=True); import numpy as np\n"
         "    worker.ask('run', 'a run', 600, [np.zeros((2, 3), np.float32)], output_bytes=[])\n"
@@ -369,9 +555,9 @@ def test_a_worker_ends_with_a_harness_that_was_killed(engine, tmp_path):
 
 def test_another_protocol_is_named(engine, tmp_path, monkeypatch):
     skewed = tmp_path / "worker.py"
-    skewed.write_text(client.WORKER.read_text().replace("PROTOCOL = 1", "PROTOCOL = 7"))
+    skewed.write_text(client.WORKER.read_text().replace("PROTOCOL = 2", "PROTOCOL = 7"))
     monkeypatch.setattr(client, "WORKER", skewed)
-    with pytest.raises(client.WorkerError, match="protocol 1; found one of protocol 7"):
+    with pytest.raises(client.WorkerError, match="protocol 2; found one of protocol 7"):
         opened(engine)
 
 
@@ -407,9 +593,12 @@ def test_a_library_that_cannot_be_loaded_is_named(engine):
         opened(engine, **{"import": "library"})
 
 
-def test_a_python_without_aclruntime_is_told_plainly(engine):
+def test_a_python_without_aclruntime_is_told_plainly(engine, tmp_path):
     env = {"PATH": os.environ["PATH"]}
-    with client.started(PYTHON, env, "x") as worker, pytest.raises(SetupError, match="No module named 'aclruntime'"):
+    with (
+        client.started(PYTHON, env, "x", tmp_path / "home" / "log") as worker,
+        pytest.raises(SetupError, match="No module named 'aclruntime'"),
+    ):
         worker.ask("about", "that it imports numpy and aclruntime", 60)
 
 
@@ -432,6 +621,20 @@ def test_a_number_without_its_word_is_no_code():
     assert acl_errors.cause(["ret:507011", "[207018] no memory"]) == acl_errors.Cause(
         f"{acl_errors.MEMORY.found} (207018)", acl_errors.MEMORY.next_step
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [
+        (100014, acl_errors.UNSET),
+        (148049, acl_errors.OPERATORS),
+        (145002, acl_errors.PATH),
+        (145012, acl_errors.GEAR),
+        (145013, acl_errors.GEAR),
+    ],
+)
+def test_rarer_codes_have_their_own_next_step(code, known):
+    assert acl_errors.cause([f"failed, ret={code}"]) == acl_errors.Cause(f"{known.found} ({code})", known.next_step)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 
 from fixtures import backend as backends
 from fixtures import digest
-from fixtures.ascend import _flags, environment, transpose
+from fixtures.ascend import _flags, emulator, environment, transpose
+from fixtures.ascend._atc import AtcError
 from fixtures.ascend._graph import GraphError
-from fixtures.ascend.atc import AtcError
 from fixtures.ascend.compiler import ASCEND
 from fixtures.backend import Backend
 from fixtures.case import Case
@@ -459,6 +460,77 @@ def test_the_backends_are_taken_for_both_models(name: str) -> None:
     for model in (EDSR, ENET):
         assert ASCEND.options(backend, model)["precision_mode"] == "force_fp16"
     assert ASCEND.target(backend)["soc_version"] == ("Ascend310" if name == "ascend310" else "Ascend310P3")
+
+
+def test_what_composes_the_command_is_part_of_the_recipe(tmp_path: Path) -> None:
+    folder = Path(_flags.__file__).parent
+    copy = tmp_path / "ascend"
+    shutil.copytree(folder, copy)
+    before = digest.of_code(copy / "compiler.py")
+    for name in ("_atc.py", "_aoe.py", "_flags.py", "_graph.py"):
+        with (copy / name).open("a") as mended:
+            mended.write("# mended\n")
+        after = digest.of_code(copy / "compiler.py")
+        assert after != before
+        before = after
+
+
+def test_how_many_kernels_were_compiled_at_a_time_is_recorded(
+    toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TE_PARALLEL_COMPILER", "3")
+    toolkit.tool("atc", GOOD)
+    built = build(tmp_path, relu(tmp_path / "x.onnx", ("x", (1, 3, 8, 8))))
+    assert built.facts["settings"] == {"TE_PARALLEL_COMPILER": "3"}
+
+
+@pytest.mark.parametrize(
+    ("gears", "dynamic", "words"),
+    [
+        ({"dynamic_dims": "1,8,8;4,8,8"}, True, "take dynamic_batch_size"),
+        ({"dynamic_dims": "1,8,8;4,8,8"}, False, "take dynamic_batch_size"),
+        ({"dynamic_image_size": "8,8;16,16"}, True, "take dynamic_batch_size"),
+        ({"dynamic_batch_size": "1,4"}, False, "set `dynamic_batch=True`"),
+        ({"dynamic_batch_size": "1,4"}, True, "export it for this batch and size"),
+        ({}, True, "export it for this batch and size"),
+        ({}, False, "or with `dynamic_batch=True`"),
+    ],
+)
+def test_the_next_step_is_one_that_was_not_taken(
+    toolkit: Toolkit, tmp_path: Path, gears: dict[str, str], dynamic: bool, words: str
+) -> None:
+    backend = replace(BACKEND, options={**BACKEND.options, **gears})
+    graph = relu(tmp_path / "x.onnx", ("x", (2, 3, 9, 9)))
+    with pytest.raises(GraphError) as caught:
+        build(tmp_path, graph, replace(ONE, dynamic_batch=dynamic), backend=backend)
+    assert words in str(caught.value)
+    assert not dynamic or "dynamic_batch=True" not in str(caught.value)
+
+
+def test_an_emulated_toolchain_is_that_of_its_scenario_and_of_the_stand_ins(
+    toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated = replace(BACKEND, name="ascend310~emulated")
+    usual = ASCEND.toolchain(emulated)
+    assert usual["emulator"] == emulator.code()
+    assert "emulator" not in ASCEND.toolchain(BACKEND)
+    (tmp_path / "scenario.json").write_text('{"cann": "5.0.2"}')
+    monkeypatch.setenv("SIGNOFF_EMULATOR_SCENARIO", str(tmp_path / "scenario.json"))
+    assert ASCEND.toolchain(emulated) == usual | dict.fromkeys(("toolkit", "opp", "compiler"), "5.0.2")
+
+
+def test_warnings_of_an_old_release_are_reachable_in_the_emulator(
+    toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated = replace(BACKEND, name="ascend310~emulated")
+    (tmp_path / "scenario.json").write_text('{"cann": "5.1.0"}')
+    monkeypatch.setenv("SIGNOFF_EMULATOR_SCENARIO", str(tmp_path / "scenario.json"))
+    built = build(tmp_path, shuffle(tmp_path / "x.onnx", ("N", 3, 8, 8)), batch=1, backend=emulated)
+    assert any("expect a slow TransposeD" in warning for warning in built.warnings)
+    built = build(tmp_path, relu(tmp_path / "later.onnx", ("x", (1, 3, 8, 8)), opset=13), backend=emulated)
+    assert any("opset 13, and atc of CANN 5.1.0 is documented for 11" in warning for warning in built.warnings)
+    with pytest.raises(AtcError, match="E19010"):
+        build(tmp_path, relu(tmp_path / "new.onnx", ("x", (1, 3, 8, 8)), opset=17), backend=emulated)
 
 
 def test_builds_through_the_emulator(toolkit: Toolkit, tmp_path: Path) -> None:

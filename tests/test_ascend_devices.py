@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from fixtures.ascend import devices, environment
 from fixtures.ascend.npu_smi import Chip, Process, Table, Usage
 from fixtures.backend import Backend
-from fixtures.device import Device
 from fixtures.errors import SetupError
+from fixtures.runtime import Missing
 
 ASCEND310 = Backend("ascend310", "ascend", "fp16", options={"soc_version": "Ascend310"}, devices_per_card=4)
 ASCEND310P = Backend("ascend310p", "ascend", "fp16", options={"soc_version": "Ascend310P3"})
@@ -52,7 +53,12 @@ def host(tmp_path, monkeypatch):
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SIGNOFF_ASCEND_ENV", str(tmp_path / "set_env.sh"))
     monkeypatch.delenv("SIGNOFF_DEVICE", raising=False)
+    monkeypatch.delenv(environment.VISIBLE, raising=False)
     monkeypatch.setattr(devices, "PLACES", (tmp_path / "sbin" / "npu-smi",))
+    monkeypatch.setattr(devices, "NODES", tmp_path / "dev")
+    (tmp_path / "dev").mkdir()
+    for name in ("davinci0", "davinci_manager", "devmm_svm", "hisi_hdc"):
+        (tmp_path / "dev" / name).touch()
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "set_env.sh").write_text(f'export PATH="{folder}:$PATH"\n')
@@ -90,13 +96,17 @@ def test_finds_the_chips_of_its_soc_in_the_order_of_their_index(host):
 def test_another_soc_gives_none_and_its_names_are_at_hand(host):
     host(TITLES + chip(0, 0, 0, name="310P1"))
     assert devices.devices(ASCEND310P) == ()
-    assert [device.name for device in devices.inventory(ASCEND310P)] == ["310P1"]
+    assert devices.missing(ASCEND310P) == Missing(
+        "expected a device of Ascend310P3; npu-smi shows 310P1", "name the backend of that device"
+    )
+    host(TITLES + chip(0, 0, 0, name="310P3"))
+    assert devices.missing(ASCEND310P) is None
 
 
-def test_four_chips_of_a_card_are_siblings(host):
+def test_four_chips_of_a_card_share_it(host):
     host(TITLES + "".join(chip(2048, each, each, name="310", memory="2621 / 8192") for each in range(4)))
     found = devices.devices(ASCEND310)
-    assert [device.index for device in devices.siblings(found[1], found)] == [0, 2, 3]
+    assert [device.index for device in found] == [0, 1, 2, 3]
     assert {device.card for device in found} == {"2048"}
 
 
@@ -173,6 +183,95 @@ def test_an_npu_smi_that_cannot_be_started_leaves_the_device_asked_for(host, tmp
     (device,) = devices.devices(ASCEND310P)
     assert (device.id, device.index) == ("npu-3", 3)
     assert "npu-smi" in device.unknown
+
+
+@pytest.mark.parametrize("there", ["absent", "no driver"])
+def test_cann_without_an_npu_is_no_device_and_says_so(host, tmp_path, there):
+    (tmp_path / "dev" / "davinci0").unlink()
+    if there == "no driver":
+        host(script="echo 'dcmi module initialize failed. ret is -8005'; exit 1")
+    for backend in (ASCEND310, ASCEND310P, ASCEND910):
+        assert devices.devices(backend) == ()
+        found = devices.missing(backend)
+        assert found is not None
+        assert found.reason.startswith(f"no NPU here: no {tmp_path}/dev/davinci*, and npu-smi")
+        assert "host with an NPU" in found.next_step
+
+
+def test_a_stand_in_needs_no_device_node(monkeypatch, tmp_path):
+    emulated = replace(ASCEND310, name="ascend310~emulated")
+    monkeypatch.setattr(devices, "NODES", tmp_path)
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text('{"state": "driver_error"}')
+    monkeypatch.setenv("SIGNOFF_EMULATOR_SCENARIO", str(scenario))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SIGNOFF_DEVICE", raising=False)
+    (device,) = devices.devices(emulated)
+    assert "ret is -8005" in device.unknown
+
+
+# A scheduler's list.
+
+
+@pytest.mark.parametrize("where", ["ours", "the script's"])
+def test_only_listed_devices_are_offered_by_their_place_in_the_list(host, tmp_path, monkeypatch, where):
+    host(TITLES + "".join(chip(npu, 0, npu) for npu in range(4)))
+    if where == "ours":
+        monkeypatch.setenv(environment.VISIBLE, "3, 1")
+    else:
+        with (tmp_path / "set_env.sh").open("a") as script:
+            script.write(f"export {environment.VISIBLE}='3, 1'\n")
+    found = devices.devices(ASCEND310P)
+    assert [(device.index, device.facts["device_id"], device.id) for device in found] == [
+        (0, 3, "0000:83:00.0"),
+        (1, 1, "0000:81:00.0"),
+    ]
+    assert environment.environment(ASCEND310P)[environment.VISIBLE] == "3, 1"
+
+
+def test_our_own_list_comes_before_the_scripts(host, tmp_path, monkeypatch):
+    host(TITLES + chip(0, 0, 0) + chip(1, 0, 1))
+    with (tmp_path / "set_env.sh").open("a") as script:
+        script.write(f"export {environment.VISIBLE}=0\n")
+    monkeypatch.setenv(environment.VISIBLE, "1")
+    assert [device.facts["device_id"] for device in devices.devices(ASCEND310P)] == [1]
+    monkeypatch.delenv(environment.VISIBLE)
+    assert [device.facts["device_id"] for device in devices.devices(ASCEND310P)] == [0]
+
+
+def test_a_list_counts_where_npu_smi_tells_nothing_too(host, monkeypatch):
+    host(script="exit 1")
+    monkeypatch.setenv(environment.VISIBLE, "5,2")
+    monkeypatch.setenv("SIGNOFF_DEVICE", "1,2")
+    (device,) = devices.devices(ASCEND310P)
+    assert (device.index, device.id) == (1, "npu-2")
+
+
+def test_a_list_without_a_device_of_the_soc_is_told(host, monkeypatch):
+    host(TITLES + chip(0, 0, 0, name="310P3") + chip(1, 0, 1, name="310P1"))
+    monkeypatch.setenv(environment.VISIBLE, "1")
+    found = devices.missing(ASCEND310P)
+    assert found is not None
+    assert "Ascend310P3 among those of ASCEND_RT_VISIBLE_DEVICES; npu-smi shows 310P1" in found.reason
+
+
+@pytest.mark.parametrize("said", ["", "a", "0-3", "0,,1", "-1", "0 1", "1,1", "0,", "0.5", "\u0663"])
+def test_what_is_no_list_is_refused(host, monkeypatch, said):
+    host(TITLES + chip(0, 0, 0))
+    monkeypatch.setenv(environment.VISIBLE, said)
+    with pytest.raises(SetupError, match=r"ASCEND_RT_VISIBLE_DEVICES: expected .*; found .*; mend it, or unset it"):
+        devices.devices(ASCEND310P)
+    found = devices.missing(ASCEND310P)
+    assert found is not None
+    assert found.next_step == "mend it, or unset it"
+
+
+@given(st.lists(st.integers(0, 9), unique=True, min_size=1), st.lists(st.integers(0, 9), unique=True))
+def test_a_listed_device_is_where_acl_counts_it(ids, there):
+    chips = tuple(with_(npu=number, device=number, bus=f"0000:8{number}:00.0") for number in there)
+    found = devices.described(Table("1", chips, True), {}, set(), ids)
+    assert {device.facts["device_id"] for device in found} == set(ids) & set(there)
+    assert all(ids[device.index] == device.facts["device_id"] for device in found)
 
 
 def test_no_environment_is_an_error_of_its_own(host, tmp_path):
@@ -312,11 +411,6 @@ def test_a_child_may_have_any_name(tmp_path, monkeypatch):
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "stat").write_text(stat)
     assert devices.own_processes() == {os.getpid(), 77, 79}
-
-
-def test_a_device_without_a_card_has_no_siblings():
-    alone = Device("npu-0")
-    assert devices.siblings(alone, (alone, Device("npu-1"))) == ()
 
 
 def test_what_npu_smi_writes_stays_in_a_folder_of_its_own(host, tmp_path, monkeypatch):

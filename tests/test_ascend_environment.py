@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fixtures.ascend import emulator
 from fixtures.ascend import environment as cann
 from fixtures.backend import Backend
 from fixtures.errors import SetupError
@@ -23,7 +25,8 @@ def toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toolkit:
     installed = install(tmp_path)
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SIGNOFF_ASCEND_ENV", str(installed.script))
-    monkeypatch.delenv("SIGNOFF_ASCEND_PYTHON", raising=False)
+    for name in ("SIGNOFF_ASCEND_PYTHON", cann.VISIBLE, cann.SCENARIO):
+        monkeypatch.delenv(name, raising=False)
     return installed
 
 
@@ -77,6 +80,7 @@ def test_a_home_that_cannot_be_written_is_replaced(
     assert Path(found["HOME"]) == tmp_path / "home" / "ascend" / "home"
     assert found["SEEN"] == found["HOME"]
     assert Path(found["HOME"]).is_dir()
+    assert found.get("PYTHONUSERBASE") == (f"{home}/.local" if home else None)  # packages there can still be read
 
 
 def test_the_script_is_read_once_until_it_changes(toolkit: Toolkit, tmp_path: Path) -> None:
@@ -137,6 +141,26 @@ def test_without_any_script_the_next_step_is_said(toolkit: Toolkit, monkeypatch:
     assert "nothing.sh" in missing.reason
     assert missing.next_step == cann.NAME_ANOTHER
     assert cann.script(BACKEND) is None
+
+
+@pytest.mark.parametrize("below", ["ascend-toolkit", "cann"])
+def test_a_plain_users_own_installation_is_found_after_the_hosts(
+    toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    host = tmp_path / "host" / "ascend-toolkit" / "set_env.sh"
+    monkeypatch.delenv("SIGNOFF_ASCEND_ENV")
+    monkeypatch.setattr(cann, "PLACES", (host, tmp_path / "host" / "cann" / "set_env.sh"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    missing = cann.missing(BACKEND)
+    assert missing is not None
+    assert "nor the same in Ascend below HOME" in missing.reason
+    own = tmp_path / "Ascend" / below / "set_env.sh"
+    own.parent.mkdir(parents=True)
+    own.write_text("export X=1\n")
+    assert cann.script(BACKEND) == own
+    host.parent.mkdir(parents=True)
+    host.write_text("export X=1\n")
+    assert cann.script(BACKEND) == host
 
 
 def test_a_home_of_ours_that_cannot_be_written_is_named(
@@ -219,7 +243,9 @@ def test_finds_the_toolkit_of_the_oldest_guides(toolkit: Toolkit) -> None:
 def test_the_emulator_stands_in_whatever_is_named(
     toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "scenario.json").write_text("{}")
     monkeypatch.setenv("SIGNOFF_EMULATOR_SCENARIO", str(tmp_path / "scenario.json"))
+    monkeypatch.setenv(cann.VISIBLE, "7")  # of the real devices here
     found = cann.environment(EMULATED)
     assert found["PATH"].split(":")[0] == str(cann.EMULATOR / "bin")
     assert found["PYTHONPATH"].split(":")[0] == str(cann.EMULATOR / "site")
@@ -227,6 +253,7 @@ def test_the_emulator_stands_in_whatever_is_named(
     assert found["SIGNOFF_EMULATOR_SOC"] == "Ascend310"
     assert found["SIGNOFF_EMULATOR_SCENARIO"] == str(tmp_path / "scenario.json")
     assert str(toolkit.root) not in "".join(found.values())
+    assert cann.VISIBLE not in found
     assert "SIGNOFF_EMULATOR_PYTHON" not in cann.environment(BACKEND)
 
 
@@ -234,3 +261,69 @@ def test_the_emulator_has_its_tools_and_versions(toolkit: Toolkit) -> None:
     for name in ("atc", "aoe", "npu-smi"):
         assert cann.tool(EMULATED, name) == cann.EMULATOR / "bin" / name
     assert {"toolkit", "opp", "compiler", "driver"} <= cann.versions(EMULATED).keys()
+
+
+# What the emulator pretends.
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "scenario.json"
+    monkeypatch.setenv(cann.SCENARIO, str(path))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "No such file"),
+        ("{", "Expecting property name"),
+        ("", "Expecting value"),
+        ("[]", "expected a JSON object"),
+        ('{"cannn": "7.0.0"}', "found 'cannn'"),
+        ('{"cann": 7}', "expected str for 'cann'"),
+        ('{"cann": "seven"}', "expected a release such as 7.0.0"),
+        ('{"state": "tired"}', "found 'tired'"),
+        (b"\xff\xfe", "codec can't decode"),
+    ],
+)
+def test_a_scenario_that_is_none_is_said_as_such(scenario: Path, content: str | bytes | None, found: str) -> None:
+    if content is not None:
+        scenario.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(SetupError) as caught:
+        cann.environment(EMULATED)
+    assert str(caught.value).startswith(f"SIGNOFF_EMULATOR_SCENARIO={scenario}: expected a scenario of the emulator;")
+    assert found in str(caught.value)
+    assert "README.md" in str(caught.value)
+    missing = cann.missing(EMULATED)
+    assert missing is not None
+    assert found in missing.reason
+
+
+def test_the_release_of_a_scenario_is_that_of_the_toolkit(scenario: Path) -> None:
+    scenario.write_text('{"cann": "5.1.0"}')
+    assert {cann.versions(EMULATED)[name] for name in cann.RELEASED} == {"5.1.0"}
+    scenario.write_text('{"cann": "8.0.0"}')
+    os.utime(scenario, ns=(1, 1))
+    assert {cann.versions(EMULATED)[name] for name in cann.RELEASED} == {"8.0.0"}
+
+
+def test_the_toolkit_is_of_the_usual_release_without_a_scenario(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(cann.SCENARIO, raising=False)
+    assert cann.versions(EMULATED)["toolkit"] == "7.0.0"
+
+
+def test_another_emulator_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = emulator.code()
+    shutil.copytree(cann.EMULATOR / "site", tmp_path / "site")
+    monkeypatch.setattr(emulator, "EMULATOR", tmp_path)
+    assert emulator.code() == before
+    (tmp_path / "site" / "__pycache__" / "more.pyc").write_bytes(b"")
+    assert emulator.code() == before
+    with (tmp_path / "site" / "emulated_half.py").open("a") as mended:
+        mended.write("# mended")
+    assert emulator.code() != before

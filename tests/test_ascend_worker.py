@@ -84,7 +84,7 @@ def other() -> Path:
 
 
 def test_a_second_interpreter_speaks_the_protocol_and_says_what_it_lacks(other, tmp_path):
-    with client.started(other, {"PATH": os.environ["PATH"]}, "other") as found:
+    with client.started(other, {"PATH": os.environ["PATH"]}, "other", tmp_path / "log") as found:
         assert found.python.startswith("3.")
         lacks = "that it imports numpy and aclruntime"
         with pytest.raises(client.WorkerError, match=r"No module named '(numpy|aclruntime)'.*--ascend-python"):
@@ -105,12 +105,16 @@ def test_a_second_interpreter_runs_an_om(tmp_path):
             break
     else:
         pytest.skip("no second Python of this machine has numpy")
-    with client.started(python, env, "other") as found:
+    with client.started(python, env, "other", tmp_path / "log") as found:
         model = str(fake_om.static(tmp_path / "m.om"))
         found.ask("load", "a load", 60, model=model, device=0, mode="")
         image = np.arange(6, dtype=np.float32).reshape(2, 3)
         _, outputs = found.ask("run", "a run", 60, [image], output_bytes=[])
         np.testing.assert_array_equal(outputs[1], (2 * image).astype(np.float16))
+        found.ask("hold", "a batch", 60, [image], place=0, output_bytes=[])
+        told, figures = found.ask("time", "times", 60, warmup_seconds=0, seconds=0, seed=1, output_bytes=[])
+        assert told["kept"] == [0]
+        np.testing.assert_array_equal(figures[5], image)
 
 
 def same_abi(python: Path) -> bool:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import locks
-from fixtures.ascend import atc, environment
-from fixtures.ascend.atc import AtcError, Order
+from fixtures import host, locks
+from fixtures.ascend import _atc as atc
+from fixtures.ascend import environment
+from fixtures.ascend._atc import AtcError, Order
 from fixtures.backend import Backend
 from fixtures.case import Case
 from fixtures.runtime import LOG
@@ -107,8 +108,72 @@ def test_nothing_of_an_earlier_build_or_bank_changes_it(
 
 def test_a_bank_that_is_given_is_used(toolkit: Toolkit, tmp_path: Path, target: Path) -> None:
     toolkit.tool("atc", GOOD)
-    atc.build(order(tmp_path), target, bank=tmp_path / "bank")
-    assert toolkit.calls("atc")[0]["env"]["TUNE_BANK_PATH"] == str(tmp_path / "bank")
+    bank = tmp_path / "bank"
+    (bank / "Ascend310").mkdir(parents=True)
+    (bank / "Ascend310" / "op.json").write_text("knowledge")
+    writes = "bank = Path(os.environ['TUNE_BANK_PATH'], 'Ascend310'); assert (bank / 'op.json').read_text()\n"
+    toolkit.tool("atc", f"{writes}(bank / 'op.json').write_text('spoilt'); (bank / 'more').touch()\n{GOOD}")
+    atc.build(order(tmp_path), target, bank=bank)
+    assert Path(toolkit.calls("atc")[0]["env"]["TUNE_BANK_PATH"]).is_relative_to(target.parent)
+    assert [path.name for path in bank.rglob("*") if path.is_file()] == ["op.json"]  # atc had a copy
+    assert (bank / "Ascend310" / "op.json").read_text() == "knowledge"
+    assert sorted(path.name for path in target.parent.iterdir()) == [LOG, "model.om"]
+
+
+def test_the_packages_of_a_home_that_cannot_be_written_stay(
+    toolkit: Toolkit, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "read only"
+    home.mkdir()
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(home) and writable(path, mode))
+    monkeypatch.setenv("HOME", str(home))
+    toolkit.tool("atc", GOOD)
+    atc.build(order(tmp_path), target)
+    assert toolkit.calls("atc")[0]["env"]["PYTHONUSERBASE"] == f"{home}/.local"
+
+
+def test_the_python_the_user_names_is_the_first_on_the_path(
+    toolkit: Toolkit, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = f"import shutil; Path({str(tmp_path / 'found')!r}).write_text(shutil.which('python3'))\n{GOOD}"
+    toolkit.tool("atc", body)
+    own = tmp_path / "python3.7.5" / "bin" / "python3"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("SIGNOFF_ASCEND_PYTHON", str(own.with_name("python3.7")))
+    atc.build(order(tmp_path), target)
+    assert (tmp_path / "found").read_text() == str(own)
+    assert atc.private(replace(BACKEND, name="ascend310~emulated"), tmp_path, None)["PATH"].split(":")[0] == str(
+        environment.EMULATOR / "bin"
+    )
+
+
+def test_few_kernels_are_compiled_at_a_time_unless_the_user_says(
+    toolkit: Toolkit, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(atc.PARALLEL, raising=False)
+    monkeypatch.setattr(host, "threads", lambda: 64)
+    toolkit.tool("atc", GOOD)
+    said = []
+    for change in ("none", "fewer processors", "script", "environment"):
+        if change == "fewer processors":
+            monkeypatch.setattr(host, "threads", lambda: 2)
+        if change == "script":
+            with toolkit.script.open("a") as script:
+                script.write(f"export {atc.PARALLEL}=1\n")
+        if change == "environment":
+            monkeypatch.setenv(atc.PARALLEL, "16")
+        made = atc.build(order(tmp_path), target)
+        said.append(made.settings[atc.PARALLEL])
+    assert said == ["4", "2", "1", "16"]
+    assert [call["env"][atc.PARALLEL] for call in toolkit.calls("atc")] == said
+
+
+def test_a_stand_in_holds_a_lock_of_its_own() -> None:
+    assert atc.lock(BACKEND) == "atc"
+    assert atc.lock(replace(BACKEND, name="ascend310~emulated")) != "atc"
 
 
 @pytest.mark.parametrize("suffix", ["_linux_x86_64", "_linux_aarch64"])
@@ -346,6 +411,22 @@ def test_waits_for_another_atc_of_this_host_and_says_so(toolkit: Toolkit, tmp_pa
     finally:
         go.set()
         other.join()
+
+
+def test_the_emulator_waits_for_no_atc_of_a_device(toolkit: Toolkit, tmp_path: Path, target: Path) -> None:
+    waited: list[str] = []
+    emulated = replace(order(tmp_path), backend=replace(BACKEND, name="ascend310~emulated"), say=waited.append)
+    with locks.hold(["atc"]), pytest.raises(AtcError, match="E10041"):  # it ran, and the graph is none
+        atc.build(emulated, target)
+    assert waited == []
+
+
+def test_a_python_without_a_module_points_to_the_python(toolkit: Toolkit, tmp_path: Path, target: Path) -> None:
+    said = "ModuleNotFoundError: No module named 'decorator'"
+    body = f"print({said!r}); print(FAILED); print('EZ9999: Inner Error!'); sys.exit(255)"
+    message = fail(toolkit, tmp_path, target, body)
+    assert "EZ9999" in message
+    assert "--ascend-python" in message
 
 
 def test_the_emulator_is_run_like_the_tool(toolkit: Toolkit, tmp_path: Path, target: Path) -> None:

@@ -116,6 +116,8 @@ def test_ignores_the_log_that_is_mixed_in() -> None:
             ENVIRONMENT,
             "libge_compiler.so",
         ),
+        ("ModuleNotFoundError: No module named 'sympy'", 255, ENVIRONMENT, "--ascend-python"),
+        ("ImportError: No module named sympy", 255, ENVIRONMENT, "--ascend-python"),
         ("write model: No space left on device", 255, ENVIRONMENT, "make room"),
         ("ATC run failed, bad memory allocation occur !", 255, ENVIRONMENT, "TE_PARALLEL_COMPILER"),
         ("", 127, ENVIRONMENT, "could not be started"),
@@ -131,6 +133,26 @@ def test_explains_what_has_no_code(line: str, status: int, kind: str, words: str
     found = explain([line], status)
     assert (found.kind, found.code) == (kind, "")
     assert words in str(found)
+
+
+@pytest.mark.parametrize("code", ["E19999", "EZ9999", "E40021"])
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_code_of_the_inside_hides_is_found(code: str, before: bool) -> None:
+    lines = [*HEAD, f"{code}: Inner Error!"]
+    lines.insert(0 if before else 4, "        ModuleNotFoundError: No module named 'decorator'")
+    found = explain(lines, 255)
+    assert (found.code, found.kind) == (code, ENVIRONMENT)
+    assert "--ascend-python" in found.next_step
+
+
+def test_a_module_that_is_named_beside_the_code_is_found() -> None:
+    found = explain([*HEAD, "E40021: Failed to compile Op [x]: ModuleNotFoundError: No module named 'decorator'"], 255)
+    assert (found.code, found.kind) == ("E40021", ENVIRONMENT)
+
+
+def test_a_code_that_says_what_is_wrong_stands() -> None:
+    found = explain([*HEAD, "E10016: Opname", "ModuleNotFoundError: No module named 'decorator'"], 255)
+    assert found.kind == USAGE
 
 
 def test_an_unknown_code_keeps_its_family() -> None:

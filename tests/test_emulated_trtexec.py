@@ -257,6 +257,7 @@ def test_several_inputs_and_outputs_of_several_types(trtexec):
     values.tofile(trtexec.folder / "a")
     values.tofile(trtexec.folder / "b")
     assert passed(trtexec("--onnx=both.onnx", *SHORT, "--loadInputs=a.1:a,'b:0':b", "--exportOutput=o.json"))
+    assert passed(trtexec("--onnx=both.onnx", *SHORT, "--loadInputs=a.1:a,b:0:b", "--exportOutput=o.json"))
     found = {entry["name"]: entry["values"] for entry in json.loads((trtexec.folder / "o.json").read_text())}
     assert found == {"sum": (2 * values).ravel().tolist(), "size": abs(values).ravel().tolist()}
 
@@ -275,6 +276,14 @@ def test_refuses_inputs_that_do_not_fit(trtexec, given, message):
     ended = trtexec("--onnx=m.onnx", SHAPE, *SHORT, f"--loadInputs={given}")
     assert not passed(ended)
     assert message in ended.output
+
+
+@pytest.mark.parametrize(("version", "magic"), [("7.2.3", b"ptrt"), ("8.0.1", b"ftrt"), ("11.0.0", b"ftrt")])
+def test_a_plan_starts_as_those_of_its_release(trtexec, version, magic):
+    release(trtexec, version)
+    assert passed(trtexec("--onnx=m.onnx", SHAPE, *SHORT, "--saveEngine=m.plan"))
+    assert (trtexec.folder / "m.plan").read_bytes()[:4] == magic
+    assert passed(trtexec("--loadEngine=m.plan", SHAPE, *SHORT))
 
 
 def test_a_plan_holds_mark_graph_and_version_and_runs_again(trtexec):

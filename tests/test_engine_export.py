@@ -159,7 +159,7 @@ def rewrite(file: Path, content: Members, compression: int = zipfile.ZIP_STORED)
 def refused(file: Path, there: Store, said: str) -> None:
     with pytest.raises(EngineFileError, match=said) as raised:
         read(file, there)
-    assert "nothing was imported" in str(raised.value)
+    assert "it was not taken in" in str(raised.value)
     assert not there.root.exists() or not list(there.entries())
 
 

@@ -153,3 +153,13 @@ def test_refuses_any_other_size(text: str) -> None:
 def test_a_size_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(SetupError):
         assert size(text) >= 0
+
+
+def test_what_cannot_be_read_goes_first_whatever_its_size(tmp_path: Path) -> None:
+    engine = put(tmp_path, 1)
+    broken = put(tmp_path, 2)
+    broken.path.with_name(SIDECAR).write_text("{")
+    pruned = prune(Store(tmp_path), 10**9, dry_run=False)
+    assert (pruned.removed, pruned.kept) == ((), ())
+    assert not broken.path.exists()
+    assert engine.path.exists()

@@ -326,7 +326,7 @@ def test_an_engine_of_other_graph_toolchain_and_code_is_a_candidate_the_newest_f
 
 @pytest.mark.parametrize("name", sorted(set(RECIPE) - set(engines.ELSEWHERE)))
 def test_an_engine_that_differs_in_anything_else_is_no_candidate(store: Store, name: str) -> None:
-    adopt(store, elsewhere(**{name: "other"}))
+    adopt(store, elsewhere(**{name: {"other": 1} if isinstance(RECIPE[name], dict) else "other"}))
     assert store.candidates(RECIPE) == []
 
 
@@ -335,12 +335,6 @@ def test_an_emulated_engine_is_no_candidate_for_a_device_nor_the_reverse(store: 
     adopt(store, elsewhere())
     assert [engine.recipe.get("emulated") for engine in store.candidates(RECIPE)] == [None]
     assert [engine.recipe.get("emulated") for engine in store.candidates({**RECIPE, "emulated": True})] == [True]
-
-
-def test_a_damaged_engine_is_no_candidate(store: Store) -> None:
-    adopt(store, elsewhere())
-    flip(next(store.entries()).path)
-    assert store.candidates(RECIPE) == []
 
 
 # Every one of them, read and hashed

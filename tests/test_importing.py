@@ -12,13 +12,14 @@ import pytest
 
 from bench import imported, importing
 from bench.__main__ import main as bench
-from bench.logs import recognition
+from bench.logs import figures, recognition, trtexec
 from bench.logs.reading import LogError
 from fixtures import catalogue
 from reports import evidence
 from reports.measurement import Measurement
 from reports.run import End, Run
 from tests.conftest import CHECKOUT
+from tests.effort import at_most
 
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "reference" / "samples"
 
@@ -54,8 +55,14 @@ def stand_ins(tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "catalogue"
     (folder / "fixtures" / "backends").mkdir(parents=True)
     for tool in recognition.SIGNS:
-        text = f"from fixtures.backend import Backend\nBACKEND = Backend('stand_in_{tool}', '{tool}', 'fp16')\n"
+        options = {"compute_capability": "7.5"} if tool == "trtexec" else {}
+        made = f"Backend('stand_in_{tool}', '{tool}', 'fp16', options={options})"
+        text = f"from fixtures.backend import Backend\nBACKEND = {made}\n"
         (folder / "fixtures" / "backends" / f"stand_in_{tool}.py").write_text(text)
+    for precision in ("fp32", "int8"):
+        made = f"Backend('stand_in_{precision}', 'trtexec', '{precision}')"
+        text = f"from fixtures.backend import Backend\nBACKEND = {made}\n"
+        (folder / "fixtures" / "backends" / f"stand_in_{precision}.py").write_text(text)
     monkeypatch.setenv("SIGNOFF_CATALOGUE", str(folder))
     catalogue.extend([folder])
     return folder
@@ -344,3 +351,294 @@ def test_what_a_stand_in_printed_is_nobodys_figure(logs: Imported, capsys) -> No
     assert logs.run(log) == 1
     assert "expected a log of stand_in_trtexec, found one of a stand-in" in capsys.readouterr().err
     assert logs.run(log, backend="stand_in_trtexec~emulated") == 0
+
+
+# --- what was timed, and with what -----------------------------------------------------------------------------------
+
+PASSED = "&&&& PASSED TensorRT.trtexec{version} # trtexec {flags}\n"
+SUMMARY = "Throughput: 80 qps\nLatency: mean = 12.5 ms\nGPU Compute Time: mean = 11.5 ms\n"
+NO_COPIES = "H2D Latency: min = 0 ms, max = 0 ms, mean = 0 ms\nD2H Latency: min = 0 ms, max = 0 ms, mean = 0 ms\n"
+COPIES = "H2D Latency: min = 0 ms, max = 0.5 ms, mean = 0.4 ms\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "transfers", "spin_wait", "cuda_graph"),
+    [
+        (PASSED.format(version=" [TensorRT v8403]", flags="--onnx=m --fp16"), True, False, False),
+        (PASSED.format(version="", flags="--onnx=m --fp16 --useSpinWait"), True, True, False),
+        (PASSED.format(version=" [TensorRT v8403]", flags="--onnx=m --fp16 --noDataTransfers"), False, False, False),
+        (PASSED.format(version=" [TensorRT v110000]", flags="--loadEngine=m"), False, True, True),
+        (
+            PASSED.format(version=" [TensorRT v110000]", flags="--loadEngine=m --includeDataTransfers --noCudaGraph"),
+            *(True, True, False),
+        ),
+        ("[I] Data transfers: Disabled\n[I] Spin-wait: Enabled\n[I] CUDA Graph: Enabled\n", False, True, True),
+        ("[I] Data transfers: Enabled\n", True, None, None),
+        (NO_COPIES, False, None, None),
+        (COPIES, True, None, None),
+        ("[I] Data transfers: Disabled\n" + COPIES, False, None, None),
+        ("", None, None, None),
+    ],
+)
+def test_a_latency_is_taken_only_where_copies_may_have_been_timed(
+    logs: Imported, text: str, transfers: bool | None, spin_wait: bool | None, cuda_graph: bool | None
+) -> None:
+    assert logs.run(logs.write(SUMMARY + text)) == 0
+    taken = {measurement.metric: measurement for measurement in logs.taken()}
+    assert set(taken) == {"device_compute", "throughput"} | ({"latency"} if transfers is not False else set())
+    for measurement in taken.values():
+        told = [measurement.details[name] for name in ("transfers", "spin_wait", "cuda_graph")]
+        assert told == [transfers, spin_wait, cuda_graph]
+    if "latency" in taken:
+        assert ("not told" in taken["latency"].details["formula"]) == (transfers is None)
+
+
+def test_eleven_without_its_command_gives_no_latency(logs: Imported) -> None:
+    assert logs.run(logs.write(f"TensorRT version: 11.0.0\n{SUMMARY}")) == 0
+    assert "latency" not in logs.values()
+    assert logs.taken()[0].details["transfers"] is None
+
+
+def test_samples_without_a_copy_give_no_latency(logs: Imported) -> None:
+    query = {"startComputeMs": 900, "computeMs": 11.5, "latencyMs": 11.5, "h2dMs": 0, "d2hMs": 0}
+    times = logs.write(json.dumps([query]), "times.json")
+    assert logs.run(logs.write(f"TensorRT version: 8.6.1\n{SUMMARY}"), times=times) == 0
+    assert "latency" not in logs.values()
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collected samples are not on this host")
+@pytest.mark.parametrize("name", ["trt11_0_b200_defaults", "trt8_x_yolov7_no_transfers"])
+def test_collected_samples_without_copies_give_no_latency(name: str) -> None:
+    log = trtexec.parse((SAMPLES / "trtexec" / f"{name}.txt").read_text())
+    assert [figure.metric for figure in figures.of_trtexec(log, 1)] == ["device_compute", "throughput"]
+    assert {figure.more["transfers"] for figure in figures.of_trtexec(log, 1)} == {False}
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "sections"),
+    [
+        ("trtexec", T4.format(batch=1), ["device compute", "device compute", "host wall"]),
+        ("trtexec", "GPU Compute Time: mean = 2 ms\n", ["device compute", "device compute"]),
+        ("ais_bench", ASCEND.replace("(4)", "(1)").replace("125.0", "31.25").replace("size:4", "size:1"), None),
+        ("benchmark", PURE, ["host wall"]),
+    ],
+)
+def test_every_figure_says_what_was_timed(logs: Imported, tool: str, text: str, sections: list[str] | None) -> None:
+    assert logs.run(logs.write(text), tool=tool) == 0
+    assert [m.details["timed_section"] for m in logs.taken()] == (sections or ["device compute", "device compute"])
+
+
+@pytest.mark.parametrize("flags", ["--loadEngine=m.trt --batch=16", "--batch=16 --loadEngine=m.trt"])
+def test_another_batch_in_the_command_is_refused(logs: Imported, capsys, flags: str) -> None:
+    log = logs.write(SUMMARY + PASSED.format(version=" [TensorRT v8400]", flags=flags))
+    assert logs.run(log, batch=1) == 1
+    said = capsys.readouterr().err
+    assert "expected batch 1" in said
+    assert "found 16 (--batch of the command)" in said
+    assert logs.run(log, batch=16) == 0
+
+
+def test_an_option_that_only_looks_like_the_batch_is_none(logs: Imported) -> None:
+    text = SUMMARY + PASSED.format(
+        version=" [TensorRT v8400]", flags="--onnx=a--batch=16 --fp16 --maxBatch=8 --batch=4x"
+    )
+    assert logs.run(logs.write(text)) == 0
+
+
+def test_the_batch_of_an_explicit_engine_is_multiplied_although_the_command_names_it(logs: Imported) -> None:
+    totals = "Total Host Walltime: 3 s\nTotal GPU Compute Time: 2.76 s\n"  # 240 executions
+    end = PASSED.format(version=" [TensorRT v8400]", flags="--loadEngine=m --batch=4")
+    assert logs.run(logs.write(SUMMARY + totals + end), batch=4) == 0
+    assert logs.values()["throughput"] == 320
+
+
+def test_the_shape_of_an_implicit_batch_stands_without_it(logs: Imported, capsys) -> None:
+    bound = "Created input binding for input with dimensions 3x{0}x{0}\n"
+    end = PASSED.format(version=" [TensorRT v8400]", flags="--loadEngine=m --batch=4")
+    assert logs.run(logs.write(bound.format(256) + SUMMARY + end), batch=4) == 0
+    assert logs.run(logs.write(bound.format(128) + SUMMARY + end), batch=4) == 1
+    assert "found 3x128x128" in capsys.readouterr().err
+
+
+DEVICE = "[I] Selected Device: {name}\n[I] Compute Capability: {capability}\n"
+
+
+def test_the_device_and_precision_that_a_log_tells_are_kept(logs: Imported) -> None:
+    head = DEVICE.format(name="Tesla T4", capability="7.5") + "[I] Precision: FP32+FP16\n[I] Load engine: \n"
+    assert logs.run(logs.write(head + T4.format(batch=1))) == 0
+    facts = logs.taken()[0].details["facts"]
+    assert (facts["device"], facts["compute_capability"]) == ("Tesla T4", "7.5")
+    assert (facts["precision"], facts["loaded"]) == ("FP32+FP16", False)
+    assert not {"shape_not_told", "batch_not_told", "precision_not_told"} & set(logs.taken()[0].details["flags"])
+
+
+def test_another_gpu_is_refused(logs: Imported, capsys) -> None:
+    head = DEVICE.format(name="NVIDIA Tegra X1", capability="5.3")
+    assert logs.run(logs.write(head + T4.format(batch=1))) == 1
+    said = capsys.readouterr().err
+    assert "expected a GPU of compute capability 7.5" in said
+    assert "found 5.3 (NVIDIA Tegra X1)" in said
+
+
+@pytest.mark.parametrize(
+    ("head", "flags", "found"),
+    [
+        ("[I] Precision: FP32\n", "--onnx=m", "FP32"),
+        ("[I] Precision: FP32+FP16+INT8\n", "--onnx=m --fp16 --int8", "FP16+FP32+INT8"),
+        ("[I] Precision: FP32+FP16+INT8 (obey precision constraints)\n", "--onnx=m --fp16 --int8", "FP16+FP32+INT8"),
+        ("[I] Precision: FP32\n[I] Load engine: \n", None, "FP32"),
+        ("", "--onnx=m", "FP32"),
+        ("", "--onnx=m --best", "FP16+FP32+INT8"),
+    ],
+)
+def test_an_engine_built_in_another_precision_is_refused(logs: Imported, capsys, head, flags, found) -> None:
+    end = PASSED.format(version=" [TensorRT v8601]", flags=flags) if flags else ""
+    assert logs.run(logs.write(head + SUMMARY + end)) == 1
+    assert (
+        f"expected an engine in fp16, as stand_in_trtexec runs, found one built in {found}" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "status"),
+    [
+        ("fp32", "", 0),
+        ("fp32", " --fp16", 1),
+        ("int8", " --int8", 0),
+        ("int8", " --int8 --fp16", 0),
+        ("int8", " --best", 0),
+        ("int8", " --fp16", 1),
+    ],
+)
+def test_a_precision_may_have_beside_it_what_it_needs(logs: Imported, precision: str, flags: str, status: int) -> None:
+    text = SUMMARY + PASSED.format(version=" [TensorRT v8601]", flags=f"--onnx=m{flags}")
+    assert logs.run(logs.write(text), backend=f"stand_in_{precision}") == status
+
+
+@pytest.mark.parametrize(
+    ("head", "version", "flags"),
+    [
+        # For a loaded engine the options of this command are printed, not those it was built with.
+        ("[I] Precision: FP32\n[I] Load engine: m.plan\n", "8601", "--loadEngine=m.plan"),
+        ("[I] Precision: FP32\n[I] Load engine: m.plan\n", None, None),
+        ("[I] Precision: FP32\n", None, None),
+        ("[I] Precision: Strongly Typed\n", "100300", "--onnx=m --stronglyTyped"),
+        ("", "100300", "--onnx=m --stronglyTyped"),
+        ("", "110000", "--onnx=m"),
+        ("[TRT] Precision: of a sentence\n", None, None),
+    ],
+)
+def test_a_precision_that_the_log_cannot_tell_is_flagged(logs: Imported, head, version, flags) -> None:
+    end = PASSED.format(version=f" [TensorRT v{version}]", flags=flags) if flags else ""
+    assert logs.run(logs.write(head + SUMMARY + end)) == 0
+    assert "precision_not_told" in logs.taken()[0].details["flags"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "missing"),
+    [
+        ("trtexec", SUMMARY, {"shape_not_told", "batch_not_told"}),
+        ("trtexec", T4.format(batch=1), set()),
+        (
+            "trtexec",
+            SUMMARY + PASSED.format(version=" [TensorRT v8400]", flags="--loadEngine=m --batch=1"),
+            {"shape_not_told"},
+        ),
+        ("ais_bench", TWO_DEVICES, {"shape_not_told"}),
+        (
+            "ais_bench",
+            "NPU_compute_time (ms): mean = 2.0\nthroughput (1000*batchsize/NPU_compute_time): 500.0\n",
+            {"shape_not_told", "batch_not_told"},
+        ),
+        ("benchmark", PURE, {"shape_not_told", "batch_not_told"}),
+        ("benchmark", PURE + "benchmark -batch_size=1", {"shape_not_told"}),
+    ],
+)
+def test_what_a_log_does_not_tell_of_the_case_is_flagged(logs: Imported, tool, text, missing) -> None:
+    assert logs.run(logs.write(text), tool=tool) == 0
+    flags = set(logs.taken()[0].details["flags"])
+    assert flags & {"shape_not_told", "batch_not_told"} == missing
+
+
+# --- figures that contradict themselves ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the collected samples are not on this host")
+def test_the_sample_that_its_author_edited_gives_no_rate() -> None:
+    log = trtexec.parse((SAMPLES / "trtexec" / "trt7_2_3_resnet34_inconsistent.txt").read_text())
+    assert [figure.metric for figure in figures.of_trtexec(log, 1)] == ["device_compute", "latency"]
+
+
+def test_no_rate_is_derived_from_times_that_contradict_themselves(logs: Imported) -> None:
+    text = "GPU Compute\nmin: 4 ms\nmax: 3 ms\nmean: 3.5 ms\n"
+    assert logs.run(logs.write(text)) == 0
+    assert logs.values() == {"device_compute": 3.5}
+    times = logs.write(json.dumps([{"startComputeMs": 900, "computeMs": 4.0}]), "times.json")
+    logs.record.unlink()
+    assert logs.run(logs.write(f"TensorRT version: 8.6.1\n{text}"), times=times) == 0
+    assert logs.values()["throughput"] == 250  # of the samples, which are whole
+
+
+def test_no_rate_of_ais_bench_is_derived_from_times_that_contradict_themselves(logs: Imported) -> None:
+    line = "NPU_compute_time (ms): min = 4.0, max = 3.0, mean = 3.5, median = 3.5, percentile(99%) = 3.6\n"
+    assert logs.run(logs.write(line), tool="ais_bench") == 0
+    assert logs.values() == {"device_compute": 3.5}
+
+
+def test_no_rate_is_derived_from_a_mean_that_is_not_of_its_samples(logs: Imported) -> None:
+    document = {"NPU_compute_time": {"mean": 3.0}, "throughput": 1000 / 3, "npu_compute_time_list": [1.0, 2.0, 2.0]}
+    assert logs.run(logs.write(json.dumps(document)), tool="ais_bench") == 0
+    assert logs.values() == {"device_compute": 3}
+
+
+# --- stand-ins, and hostile files ------------------------------------------------------------------------------------
+
+EMULATED = """
+import sys, numpy as np, onnx, aclruntime, emulated_om
+from onnx import helper
+sides = [helper.make_tensor_value_info(name, 1, [1, 4]) for name in ("in", "out")]
+graph = helper.make_graph([helper.make_node("Relu", ["in"], ["out"])], "graph", sides[:1], sides[1:])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+tensors = [[{"name": name, "shape": [1, 4], "dtype": "float32"}] for name in ("in", "out")]
+meta = {"soc_version": "Ascend310", "inputs": tensors[0], "outputs": tensors[1], "cann": "7.0.0"}
+emulated_om.write(sys.argv[1], model.SerializeToString(), meta)
+options = aclruntime.session_options()
+options.log_level = 4
+session = aclruntime.InferenceSession(sys.argv[1], 0, options)
+image = np.zeros((1, 4), np.float32)
+for _ in range(3):
+    session.run([], [aclruntime.BaseTensor(image.ctypes.data, image.nbytes)])
+    mean = np.mean(session.sumary().exec_time_list)
+sys.stdout.write(f"[INFO] NPU_compute_time (ms): mean = {mean}\\n")
+"""
+
+
+def test_the_times_of_the_emulated_aclruntime_are_refused(logs: Imported, capsys) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SIGNOFF_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", EMULATED, str(logs.folder / "model.om")],
+        env={**clean, "PYTHONPATH": str(CHECKOUT / "fixtures" / "emulator" / "site")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.count("signoff emulator:") == 1, done.stderr
+    assert logs.run(logs.write(done.stdout), tool="ais_bench") == 1
+    assert "found one of a stand-in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", ["", "    ", "> ", "Processing:  50%|#####     | 1/2 [00:00<00:00]", "[INFO] "])
+def test_a_mark_is_found_behind_what_other_streams_printed(logs: Imported, before: str) -> None:
+    assert logs.run(logs.write(f"{T4.format(batch=1)}{before}signoff emulator: no GPU\n")) == 1
+
+
+@pytest.mark.parametrize("part", ["-\n", "\n", "- {0}\n", "* |{0}|\n", "signoff {0}\n"])
+def test_a_mark_is_sought_in_proportion_to_the_text(logs: Imported, part: str) -> None:
+    text = "".join(part.format(count) for count in range(200_000))
+    with at_most(cpu_seconds=20):
+        assert logs.run(logs.write(text + SUMMARY)) == 0
+
+
+def test_a_log_of_a_thousand_shapes_says_only_the_first_that_is_wrong(logs: Imported, capsys) -> None:
+    bound = "".join(f"Input binding for i{count} with dimensions 1x{count}\n" for count in range(1, 1000))
+    assert logs.run(logs.write(bound + SUMMARY)) == 1
+    assert len(capsys.readouterr().err) < 400

@@ -367,7 +367,15 @@ HOSTILE = {
     "bars": "\rInference array Processing:   0%|          | 0/1 [00:00<?, ?it/s]",
     "commands": "ais_bench " + "x" * 50,
     "errors": "[ERROR] [INFO] ",
+    "blocks": "NPU_compute_time (ms): mean = {0}.5\n",
+    "pairs": "NPU_compute_time (ms): mean = {0}.5\nthroughput 1000*batchsize(1)/NPU_compute_time.mean({0}.5): 1.0\n",
+    "rates": "throughput 1000*batchsize(1)/NPU_compute_time.mean({0}.5): {0}.0\n",
+    "npus": "NPU ID:{0} energy consumption(J):{0}.0\n",
+    "batches": "try get model batchsize:{0}\n",
 }
+
+
+TWO = "NPU_compute_time (ms): mean = 2.0\nthroughput 1000*batchsize(1)/NPU_compute_time.mean(2.0): 500.0\n"
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
@@ -375,7 +383,50 @@ HOSTILE = {
 def test_work_grows_with_the_text_and_not_with_its_square(name: str, end: str) -> None:
     part = HOSTILE[name] + end
     with at_most(cpu_seconds=20):  # 400 kB take some tenths of a second, their square minutes
-        ais_bench.parse(part * (400_000 // len(part)))
+        ais_bench.parse("".join(part.format(count) for count in range(400_000 // len(part))))
+
+
+def test_throughputs_that_come_after_all_times_find_them_in_proportion_to_the_text() -> None:
+    counts = range(40_000)
+    times = "".join(f"NPU_compute_time (ms): mean = {count + 1}.5\n" for count in counts)
+    line = "throughput 1000*batchsize(1)/NPU_compute_time.mean({0}.5): {1}\n"
+    rates = "".join(line.format(count + 1, 1000 / (count + 1.5)) for count in counts)
+    with at_most(cpu_seconds=20):
+        found = ais_bench.parse(times + rates)
+    assert len(found.blocks) == len(counts)
+    assert not {"mean_disagrees", "throughput_disagrees"} & set(found.flags)
+
+
+def test_devices_are_found_in_proportion_to_their_number() -> None:
+    lines = "i:0 device_{0} throughput:{0}.0\nthroughput (1000*batchsize/NPU_compute_time): {0}.0\n"
+    with at_most(cpu_seconds=20):
+        found = ais_bench.parse("".join(map(lines.format, range(40_000))))
+    assert [block.device for block in found.blocks] == list(range(40_000))
+
+
+def test_a_throughput_that_names_no_waiting_mean_goes_to_the_last_that_waits() -> None:
+    text = (
+        "NPU_compute_time (ms): mean = 1.0\nNPU_compute_time (ms): mean = 2.0\n"
+        "throughput 1000*batchsize(1)/NPU_compute_time.mean(2.0): 500.0\n"
+        "throughput 1000*batchsize(1)/NPU_compute_time.mean(2.0): 501.0\n"
+        "throughput 1000*batchsize(1)/NPU_compute_time.mean(2.0): 502.0\n"
+    )
+    found = ais_bench.parse(text)
+    assert [(block.compute.mean, block.throughput) for block in found.blocks] == [(1, 501), (2, 500), (None, 502)]
+
+
+def test_two_devices_of_the_same_rate_are_told_of_neither() -> None:
+    text = f"{TWO}i:0 device_0 throughput:500.0\ni:1 device_1 throughput:500.0\n"
+    assert [block.device for block in ais_bench.parse(text).blocks] == [None]
+    assert [block.device for block in ais_bench.parse(f"{TWO}i:1 device_1 throughput:500.0\n").blocks] == [1]
+
+
+@pytest.mark.parametrize("large", [1e308, 1.7e308, 1e16, 10**400])
+def test_samples_too_large_to_be_times_are_not_taken(large: float) -> None:
+    found = ais_bench.parse_summary(_document(npu_compute_time_list=[large, large, large]))
+    assert found.last.samples_ms == ()
+    pairs = ais_bench.parse_summary(_document(npu_compute_time_list=[[0, large]] * 3))
+    assert pairs.last.samples_ms == ()
 
 
 def test_a_log_of_50_mb_is_read_to_its_end() -> None:

@@ -256,11 +256,15 @@ def test_shapes_come_from_the_bindings_before_the_request() -> None:
     assert trtexec.parse(bound + end).shapes == ((1, 3, 256, 256),)
 
 
-def test_a_shape_that_was_replaced_silently_is_flagged() -> None:
-    text = (
+@pytest.mark.parametrize(
+    "text",
+    [
         "[W] Dynamic dimensions required for input: image, but no shapes were provided. "
-        "Automatically overriding shape to: 1x3x256x256\n"
-    )
+        "Automatically overriding shape to: 1x3x256x256\n",
+        "[W] Shape missing for input with dynamic shape: imageAutomatically setting shape to: 1x3x256x256\n",
+    ],
+)
+def test_a_shape_that_was_replaced_silently_is_flagged(text: str) -> None:
     found = trtexec.parse(text)
     assert found.flags == ("shape_overridden",)
     assert found.shapes == ((1, 3, 256, 256),)
@@ -345,9 +349,14 @@ def test_percentiles_are_those_of_the_tools(samples: list[float], percent: float
     np = pytest.importorskip("numpy")
     ordered = sorted(samples)
     assert math.isclose(linear(ordered, percent), np.percentile(samples, percent), rel_tol=1e-9, abs_tol=1e-9)
-    place = max(len(ordered) - 1 - int((1 - percent / 100) * len(ordered)), 0)
-    assert element(ordered, percent) == ordered[place]
+    excluded = int((np.float32(1) - np.float32(percent) / np.float32(100)) * np.float32(len(ordered)))
+    assert element(ordered, percent) == ordered[max(len(ordered) - 1 - excluded, 0)]
     assert math.isclose(of(samples, linear).median or 0, np.median(samples), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "place"), [(2, 1), (99, 98), (100, 99), (101, 99), (1000, 990), (2000, 1980)])
+def test_the_place_of_a_percentile_is_worked_out_in_float32(count: int, place: int) -> None:
+    assert element([float(value) for value in range(count)], 99.0) == place
 
 
 # --- whatever comes ------------------------------------------------------------------------------------------------
@@ -404,6 +413,11 @@ HOSTILE = {
     "returns": "\r\r\rx",
     "shapes": "Input binding for " + "x" * 60,
     "markers": "&&&& PASSED TensorRT.trtexec # a\n",
+    "devices": "Selected Device: T{0}\nCompute Capability: 7.{0}\nPrecision: FP{0}\nLoad engine: {0}\n",
+    "counted": "GPU Compute Time: mean = {0} ms\nThroughput: {0} qps\n",
+    "runs": "&&&& RUNNING TensorRT.trtexec # {0}\nLatency: mean = {0} ms\n&&&& PASSED TensorRT.trtexec # {0}\n",
+    "block7": "GPU Compute\nmin: {0} ms\npercentile: {0} ms at {0}%\n",
+    "precisions": "Precision: " + "FP16+" * 20,
 }
 
 
@@ -412,7 +426,43 @@ HOSTILE = {
 def test_work_grows_with_the_text_and_not_with_its_square(name: str, end: str) -> None:
     part = HOSTILE[name] + end
     with at_most(cpu_seconds=20):  # 400 kB take some tenths of a second, their square minutes
-        trtexec.parse(part * (400_000 // len(part)))
+        trtexec.parse("".join(part.format(count) for count in range(400_000 // len(part))))
+
+
+def test_shapes_are_told_apart_in_proportion_to_their_number() -> None:
+    counts = range(100_000)
+    with at_most(cpu_seconds=20):
+        found = trtexec.parse("".join(f"Input binding for x with dimensions 1x{count}\n" for count in counts))
+    assert found.shapes == tuple((1, count) for count in counts)
+
+
+@pytest.mark.parametrize("large", [1e308, 1.7e308, 1e16])
+def test_times_too_large_to_be_times_are_not_taken(large: float) -> None:
+    queries = [{"computeMs": 1.0, "latencyMs": large, "startComputeMs": 0.0} for _ in range(3)]
+    found = trtexec.parse_times(json.dumps(queries), "10.3.0")
+    assert found.latency_ms == ()
+    with pytest.raises(LogError, match="computeMs in every query"):
+        trtexec.parse_times(json.dumps([{"computeMs": large}] * 3), "10.3.0")
+
+
+def test_what_the_echo_tells_of_the_run_is_kept() -> None:
+    text = (
+        "[I] Precision: FP32+FP16\n[I] Load engine: a.plan\n[I] Selected Device: NVIDIA Tegra X1\n"
+        "[I] Selected Device ID: 0\n[I] Compute Capability: 5.3\n"
+    )
+    found = trtexec.parse(text)
+    assert (found.device, found.compute_capability) == ("NVIDIA Tegra X1", "5.3")
+    assert (found.precision, found.loaded) == ("FP32+FP16", True)
+    empty = trtexec.parse("[I] Selected Device:\n[I] Compute Capability: none\n[I] Precision: high\n")
+    assert (empty.device, empty.compute_capability, empty.precision, empty.loaded) == (None,) * 4
+    assert trtexec.parse("&&&& RUNNING TensorRT.trtexec # trtexec --onnx=m\n[I] Load engine: \n").loaded is False
+
+
+def test_a_run_does_not_borrow_the_device_of_the_one_before() -> None:
+    text = (
+        "Selected Device: A\nThroughput: 5 qps\n&&&& PASSED TensorRT.trtexec # a\n&&&& RUNNING TensorRT.trtexec # b\n"
+    )
+    assert trtexec.parse(text).device is None
 
 
 def test_a_log_of_50_mb_is_read_to_its_end() -> None:

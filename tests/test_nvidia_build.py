@@ -138,6 +138,16 @@ def test_refuses_a_version_without_names_of_inputs(monkeypatch: pytest.MonkeyPat
         libraries.load("tensorrt")
 
 
+def test_refuses_8_5_which_has_names_and_no_optimisation_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", fake_nvidia.tensorrt("8.5.3"))
+    with pytest.raises(SetupError, match=r"expected 8\.6 or newer; found 8\.5\.3; run its engines with trtexec"):
+        libraries.load("tensorrt")
+    for version in (("8.6.1",), ("10.3.0",), ("11.0.0",), RTX):
+        library = fake_nvidia.tensorrt(*version)
+        monkeypatch.setitem(sys.modules, library.__name__, library)
+        assert libraries.load(library.__name__) is library
+
+
 def test_a_library_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BrokenRuntimeError, match="install it again"):

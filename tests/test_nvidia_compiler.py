@@ -21,7 +21,7 @@ from fixtures.catalogue import CatalogueError
 from fixtures.errors import SetupError
 from fixtures.models import enet
 from fixtures.nvidia import compiler as compilers
-from fixtures.nvidia import cuda, isolated, nvml
+from fixtures.nvidia import cuda, gpu, isolated, nvml, validity
 from fixtures.nvidia._build import Settings
 from fixtures.nvidia.compiler import TENSORRT, TENSORRT_RTX
 from fixtures.nvidia.plan import EngineError
@@ -42,6 +42,10 @@ def backend(name: str = "t4", **changes: Any) -> Backend:
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Return a function that gives this host a TensorRT, GPUs, and all packages but some."""
     monkeypatch.setattr(nvml, "CONTAINERS", ())
+    monkeypatch.setattr(gpu, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(validity, "against", lambda *_: ())
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "SIGNOFF_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(metadata, "version", lambda name: {"tensorrt_cu12": "10.3.0"}.get(name) or absent(name))
     nvml._inventory.cache_clear()
 
@@ -261,6 +265,72 @@ def test_warns_of_kernels_that_were_timed_on_a_gpu_in_use(
     assert built.warnings[-1].startswith("Tesla T4 was in use while TensorRT timed its kernels: 90 % used")
 
 
+def test_looks_at_the_gpu_it_builds_on_before_and_after(
+    host: Callable[..., Any], asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is free when it is chosen, and in use once its lock is had: the second, still idle, is no answer."""
+    host("10.3.0", gpus=({}, {"UUID": "GPU-second"}))
+    stand_in, loads = sys.modules["pynvml"], [10, 20]
+    waited = locks.hold
+
+    def hold(*arguments: Any) -> Any:
+        stand_in.gpus[0]["UtilizationRates"] = SimpleNamespace(gpu=loads.pop(0))  # type: ignore[attr-defined]
+        return waited(*arguments)
+
+    built_on = isolated.build
+
+    def build(*arguments: Any) -> Built:
+        stand_in.gpus[0]["UtilizationRates"] = SimpleNamespace(gpu=loads.pop(0))  # type: ignore[attr-defined]
+        return built_on(*arguments)
+
+    monkeypatch.setattr(locks, "hold", hold)
+    monkeypatch.setattr(isolated, "build", build)
+    built = TENSORRT.build(source(tmp_path), CASE, backend(), tmp_path / "model.plan")
+    assert asked[0].seen == {"CUDA_VISIBLE_DEVICES": fake_nvidia.NAME}
+    assert [each.partition("kernels: ")[2] for each in built.warnings[1:]] == [
+        "10 % used, by whom it does not show",
+        "20 % used, by whom it does not show",
+    ]
+
+
+def test_a_gpu_that_is_gone_after_the_build_is_told(
+    host: Callable[..., Any], asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host("10.3.0")
+    monkeypatch.setattr(isolated, "build", lambda *_: sys.modules["pynvml"].gpus.clear() or Built())
+    built = TENSORRT.build(source(tmp_path), CASE, backend(), tmp_path / "model.plan")
+    assert built.warnings[0].endswith("kernels: the driver does not show it any more")
+
+
+@pytest.mark.parametrize(("busy", "chosen"), [((), 1), ((1,), 2), ((0, 1, 2), 1), ((1, 2), 1)])
+def test_builds_on_the_kind_of_gpu_that_the_recipe_names_whoever_uses_which(
+    busy: tuple[int, ...], chosen: int, host: Callable[..., Any]
+) -> None:
+    kinds = ({"CudaComputeCapability": Nvml.NVMLError(15)}, {"UUID": "GPU-1"}, {"UUID": "GPU-2"})
+    other = {"UUID": "GPU-3", "Name": "Quadro RTX 4000"}
+    gpus = [
+        {**each, "UtilizationRates": SimpleNamespace(gpu=90 * (number in busy))}
+        for number, each in enumerate((*kinds, other))
+    ]
+    host("10.3.0", gpus=tuple(gpus))
+    assert gpu.choose(backend()).index == chosen
+    assert TENSORRT.toolchain(backend())["gpu"] == "Tesla T4"
+
+
+def test_the_gpu_that_is_asked_for_says_the_kind(host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    host("10.3.0", gpus=({}, {"UUID": "GPU-1", "Name": "Quadro RTX 4000"}))
+    monkeypatch.setenv("SIGNOFF_DEVICE", "1")
+    assert gpu.choose(backend()).index == 1
+    assert TENSORRT.toolchain(backend())["gpu"] == "Quadro RTX 4000"
+
+
+def test_does_not_build_on_a_gpu_that_was_lost(host: Callable[..., Any], asked: list[Any], tmp_path: Path) -> None:
+    host("10.3.0", gpus=({"CudaComputeCapability": Nvml.NVMLError(15)},))
+    with pytest.raises(SetupError, match=r"^enet-bs4-t4: expected a GPU with a UUID.*found GPU 0"):
+        TENSORRT.build(source(tmp_path), CASE, backend(), tmp_path / "model.plan")
+    assert asked == []
+
+
 def test_tensorrt_rtx_builds_without_a_lock(host: Callable[..., Any], asked: list[Any], tmp_path: Path) -> None:
     host(*RTX, driver=None)
     TENSORRT_RTX.build(source(tmp_path), CASE, backend("t4_rtx"), tmp_path / "model.rtx")
@@ -315,6 +385,68 @@ def test_an_engine_fits_its_version_capability_and_gpu(
 
 
 @pytest.mark.parametrize(
+    ("built", "here", "misfit"),
+    [
+        ("580.65.06", "580.65.06", False),
+        ("570.124.06", "580.65.06", False),
+        ("580.65.06", "580.65", True),
+        ("580.100", "580.65.06", True),
+        ("1000.1", "580.65.06", True),
+        (None, "580.65.06", False),
+        ("unknown", "580.65.06", False),
+        ("580.65.06", "unknown", False),
+    ],
+)
+def test_an_engine_of_a_newer_driver_is_refused(
+    built: str | None, here: str, misfit: bool, host: Callable[..., Any], tmp_path: Path
+) -> None:
+    host("10.3.0", driver=here)
+    made = engine(tmp_path, plan(), toolchain={"driver": built} if built else {})
+    told = catalogue.find("runtime", "tensorrt").misfit(made, backend())
+    assert told == (
+        f"it was built with driver {built}, here is the older {here}; update the driver, or build it here"
+        if misfit
+        else None
+    )
+
+
+def test_a_host_without_a_driver_has_no_older_one(host: Callable[..., Any], tmp_path: Path) -> None:
+    host("10.3.0", driver=None)
+    made = engine(tmp_path, plan(), toolchain={"driver": "580.65.06"})
+    assert catalogue.find("runtime", "tensorrt").misfit(made, backend()) is None
+
+
+def test_tensorrt_rtx_is_asked_about_an_engine_where_a_gpu_is(
+    host: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, runtime = engine(tmp_path, fake_nvidia.engine({}, RTX[0], b"vtrt")), catalogue.find("runtime", RTX[1])
+    asked: list[Any] = []
+    monkeypatch.setattr(gpu, "SETTLE_SECONDS", 0.0)
+    library = host(*RTX)
+    monkeypatch.setattr(validity, "against", lambda *words: asked.append(words) or ("it is damaged", "and old"))
+    assert runtime.misfit(made, backend("t4_rtx")) is None, "this version cannot be asked"
+    library.Runtime.get_engine_validity = lambda *_: None
+    assert runtime.misfit(made, backend("t4_rtx")) == (
+        "tensorrt_rtx does not take it on a Tesla T4: it is damaged, and old"
+    )
+    assert asked == [("tensorrt_rtx", made.path, fake_nvidia.NAME)]
+    host(*RTX, driver=None).Runtime.get_engine_validity = lambda *_: None
+    nvml._inventory.cache_clear()
+    assert runtime.misfit(made, backend("t4_rtx")) is None
+    assert len(asked) == 1
+
+
+def test_an_engine_of_an_unknown_start_is_taken_where_a_build_is_behind_it(
+    host: Callable[..., Any], tmp_path: Path
+) -> None:
+    host("10.3.0")
+    runtime = catalogue.find("runtime", "tensorrt")
+    assert runtime.misfit(engine(tmp_path, b"qtrt" + bytes(96), toolchain={"tensorrt": "10.3.0"}), backend()) is None
+    with pytest.raises(EngineError, match="a file of another kind"):
+        runtime.misfit(engine(tmp_path, b"qtrt" + bytes(96), supplied="x"), backend())
+
+
+@pytest.mark.parametrize(
     ("version", "fits"), [("1.7.1.116", True), ("1.7.1.9", True), ("1.7.2.116", False), ("1.6.1.20", False)]
 )
 def test_tensorrt_rtx_compares_three_parts(version: str, fits: bool, host: Callable[..., Any], tmp_path: Path) -> None:
@@ -364,6 +496,8 @@ def test_proposes_fp32_where_fp16_loses_a_figure(name: str) -> None:
     compiler = catalogue.find("runtime", backend(name).runtime).compiler
     (remedy,) = compiler.remedies(backend(name))
     assert 'precision="fp32"' in remedy
+    assert "no option here keeps single layers" in remedy
+    assert f"backends/{name}.py" in compiler.remedies(replace(backend(name), name=f"{name}~emulated"))[0]
     assert compiler.remedies(backend(name, precision="fp32")) == ()
 
 

@@ -112,6 +112,52 @@ def test_refuses_weights_in_files_beside_it(tmp_path: Path) -> None:
         network.read(external(tmp_path))
 
 
+def holding(tensor: onnx.TensorProto, where: str) -> onnx.ModelProto:
+    """Return a graph with a tensor where only nodes hold it: a constant, or a branch of one, stored or computed."""
+    graph = graphs.convolution()
+    constant = helper.make_node("Constant", [], ["c"], name="held", value=tensor)
+    if where == "constant":
+        graph.graph.node.append(constant)
+        return graph
+    kind = helper.make_tensor_value_info("c", tensor.data_type, list(tensor.dims))
+    weights = [tensor] if where == "branch weight" else []
+    nodes = [] if weights else [constant]
+    branch = helper.make_graph(nodes, "branch", [], [kind], weights)
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "yes"))
+    graph.graph.node.append(helper.make_node("If", ["yes"], ["d"], then_branch=branch, else_branch=branch))
+    return graph
+
+
+PLACES = ("constant", "branch constant", "branch weight")
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_refuses_float64_wherever_a_graph_keeps_it(where: str, tmp_path: Path) -> None:
+    wide = onnx.numpy_helper.from_array(np.array([0.1, 0.2]), "c")
+    with pytest.raises(GraphError, match="expected no float64"):
+        network.read(graphs.save(tmp_path / "graph.onnx", holding(wide, where)))
+    narrow = onnx.numpy_helper.from_array(np.array([0.1, 0.2], np.float32), "c")
+    network.read(graphs.save(tmp_path / "graph.onnx", holding(narrow, where)))
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_refuses_files_beside_it_wherever_a_graph_names_them(where: str, tmp_path: Path) -> None:
+    beside = onnx.numpy_helper.from_array(np.zeros(2, np.float32), "c")
+    onnx.external_data_helper.set_external_data(beside, "weights", 0, 8)
+    beside.ClearField("raw_data")
+    with pytest.raises(GraphError, match=r"files beside it, first (c|Constant held);"):
+        network.read(graphs.save(tmp_path / "graph.onnx", holding(beside, where)))
+
+
+def test_refuses_float64_that_a_function_holds(tmp_path: Path) -> None:
+    graph = graphs.convolution()
+    wide = onnx.numpy_helper.from_array(np.array([0.1]), "c")
+    constant = helper.make_node("Constant", [], ["c"], value=wide)
+    graph.functions.append(helper.make_function("own", "f", [], ["c"], [constant], [helper.make_opsetid("", 11)]))
+    with pytest.raises(GraphError, match=r"expected no float64.*found Constant c"):
+        network.read(graphs.save(tmp_path / "graph.onnx", graph))
+
+
 def test_refuses_a_graph_without_operators(tmp_path: Path) -> None:
     path = graphs.save(tmp_path / "graph.onnx", graphs.model([], {}, {}, {"weight": np.zeros(3, np.float32)}))
     with pytest.raises(GraphError, match="found none in it"):

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as some
 
 from fixtures.device import Device
-from fixtures.nvidia import nvml
-from fixtures.nvidia.nvml import NvmlError
+from fixtures.nvidia import driver, nvml, visible
+from fixtures.nvidia.driver import NvmlError
+from fixtures.nvidia.visible import VisibleError
 from tests import fake_nvidia
 from tests.fake_nvidia import Nvml
 
@@ -27,6 +26,8 @@ H100 = {"UUID": "GPU-other", "Name": "NVIDIA H100", "CudaComputeCapability": (9,
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Nvml]]:
     """Return a function that gives this host GPUs; it is no container."""
     monkeypatch.setattr(nvml, "CONTAINERS", ())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     nvml._inventory.cache_clear()
 
     def give(*gpus: dict[str, Any], **options: Any) -> Nvml:
@@ -74,7 +75,6 @@ def test_describes_an_idle_gpu(host: Callable[..., Nvml]) -> None:
         "ecc": True,
         "pcie": "gen 3 x16",
         "clocks_held_by": ["idle"],
-        "slowed": [],
     }
     assert stand_in.open == 0, "the driver was not let go"
 
@@ -96,8 +96,6 @@ def test_says_what_is_missing_step_by_step(host: Callable[..., Nvml], monkeypatc
     assert missing.reason == "the NVIDIA driver does not answer: NVML error 12"
     with pytest.raises(NvmlError, match="does not answer"):
         nvml.devices("7.5")
-    with pytest.raises(NvmlError, match="does not answer"):
-        nvml.watch("GPU-x")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     missing = nvml.missing("7.5")
     assert missing is not None
@@ -183,15 +181,6 @@ def test_a_gpu_that_is_slowed_is_not_measured(bits: int, unhealthy: str, host: C
     host({"CurrentClocksEventReasons": bits})
     device = only()
     assert device.unhealthy == unhealthy
-    assert bool(nvml.watch(fake_nvidia.NAME)["slowed"]) == bool(unhealthy)
-
-
-def test_asks_an_older_driver_by_the_older_name(host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch) -> None:
-    host({"CurrentClocksEventReasons": UNSUPPORTED, "CurrentClocksThrottleReasons": 4})
-    assert nvml.watch(fake_nvidia.NAME)["clocks_held_by"] == ["power cap"]
-    monkeypatch.delitem(fake_nvidia.T4, "CurrentClocksEventReasons")  # a package that has never heard of the newer one
-    host({"CurrentClocksThrottleReasons": 64})
-    assert nvml.watch(fake_nvidia.NAME)["slowed"] == ["hardware thermal slowdown"]
 
 
 @pytest.mark.parametrize("asked", sorted(set(fake_nvidia.T4) - {"UUID", "Name", "CudaComputeCapability"}))
@@ -209,21 +198,96 @@ def test_a_gpu_that_was_lost_is_unhealthy_and_the_others_are_told(host: Callable
     assert (sound.id, sound.unhealthy) == ("GPU-second", "")
 
 
-def test_watches_by_uuid_only(host: Callable[..., Nvml]) -> None:
-    host({"Temperature": {0: 30}}, {"UUID": "GPU-second", "Temperature": {0: 80}})
-    assert nvml.watch("GPU-second")["temperature_c"] == 80
-    with pytest.raises(NvmlError, match="does not answer: NVML error 6"):
-        nvml.watch("GPU-third")
+def test_a_gpu_without_a_handle_is_lost_and_the_others_are_found(
+    host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = host({}, {"UUID": "GPU-second"})
+
+    def handle(index: int) -> Any:
+        if index == 0:
+            raise LOST
+        return stand_in.gpus[index]
+
+    monkeypatch.setattr(stand_in, "nvmlDeviceGetHandleByIndex", handle)
+    lost, sound = nvml.devices("7.5")
+    assert (lost.id, lost.unhealthy) == ("GPU 0", "the driver has lost it: it has no handle")
+    assert sound.id == "GPU-second"
+    assert nvml.missing("7.5") is None, "one lost GPU is no reason to do without the other"
+
+
+def test_an_error_of_a_question_is_not_called_silence(
+    host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = host({"UUID": UNSUPPORTED})
+    with pytest.raises(NvmlError, match=r"^the NVIDIA driver answers with an error: NVML error 3$"):
+        nvml.devices("7.5")
+    assert stand_in.open == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "order", "left"),
+    [
+        (None, None, [0, 1, 2]),
+        ("GPU-second", None, [1]),
+        ("GPU-third,GPU-second", None, [1, 2]),
+        ("GPU-se", None, [1]),
+        ("GPU-second,GPU-gone,GPU-third", None, [1]),
+        ("GPU-", None, []),
+        ("", None, []),
+        ("-1", None, []),
+        ("NoDevFiles", None, []),
+        ("MIG-GPU-second/1/0", None, []),
+        ("2,0", "PCI_BUS_ID", [0, 2]),
+        ("1,-1,0", "PCI_BUS_ID", [1]),
+        ("0,3,1", "PCI_BUS_ID", [0]),
+    ],
+)
+def test_offers_only_what_cuda_visible_devices_leaves(
+    said: str | None, order: str | None, left: list[int], host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host({}, {"UUID": "GPU-second"}, {"UUID": "GPU-third"})
+    for name, value in (("CUDA_VISIBLE_DEVICES", said), ("CUDA_DEVICE_ORDER", order)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert [device.index for device in nvml.devices("7.5")] == left
+    missing = nvml.missing("7.5")
+    assert (missing is None) == bool(left)
+    if missing:
+        assert f"found none (CUDA_VISIBLE_DEVICES={said} may hide others)" in missing.reason
+
+
+def test_a_number_means_one_gpu_only_where_there_is_one(
+    host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    host({})
+    assert only().index == 0
+    host({}, {"UUID": "GPU-second"})
+    nvml._inventory.cache_clear()
+    with pytest.raises(VisibleError, match=r"expected UUIDs, because CUDA counts the 2 GPUs .* by speed"):
+        nvml.devices("7.5")
+    missing = nvml.missing("7.5")
+    assert missing is not None
+    assert "expected UUIDs" in missing.reason
+
+
+def test_a_lost_gpu_is_not_offered_where_others_are_named(
+    host: Callable[..., Nvml], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-second")
+    host({"UUID": LOST}, {"UUID": "GPU-second"})
+    assert [device.index for device in nvml.devices("7.5")] == [1]
+
+
+def test_a_child_is_never_told_of_a_gpu_without_a_uuid() -> None:
+    assert visible.only("GPU-second") == {"CUDA_VISIBLE_DEVICES": "GPU-second"}
+    with pytest.raises(VisibleError, match="found GPU 0, which the driver has lost"):
+        visible.only("GPU 0")
 
 
 def test_reads_the_bytes_of_older_packages(host: Callable[..., Nvml]) -> None:
     host({"Name": b"Tesla T4"}, driver=b"470.57")
-    assert (only().name, nvml.driver()) == ("Tesla T4", "470.57")
-
-
-@given(some.integers(0, 2**64 - 1))
-def test_every_reason_that_is_set_is_told_once(bits: int) -> None:
-    assert len(set(nvml.decoded(bits))) == len(nvml.decoded(bits)) == bits.bit_count()
+    assert (only().name, driver.version()) == ("Tesla T4", "470.57")
 
 
 def test_the_real_package_has_every_call_and_says_why_there_is_no_gpu() -> None:

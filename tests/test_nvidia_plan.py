@@ -24,7 +24,12 @@ def saved(folder: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("data", "library", "version"), [(RTX, "tensorrt_rtx", "1.7.1.116"), (PLAN, "tensorrt", "10.3.0.26")]
+    ("data", "library", "version"),
+    [
+        (RTX, "tensorrt_rtx", "1.7.1.116"),
+        (PLAN, "tensorrt", "10.3.0.26"),
+        (b"ptrt" + PLAN[4:], "tensorrt", "10.3.0.26"),
+    ],
 )
 def test_reads_size_and_version(data: bytes, library: str, version: str, tmp_path: Path) -> None:
     head = plan.read(saved(tmp_path, data), library)
@@ -51,6 +56,23 @@ def test_reads_size_and_version(data: bytes, library: str, version: str, tmp_pat
 def test_names_what_is_no_engine(data: bytes, found: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=f"engine: expected an engine of tensorrt; found {found}"):
         plan.read(saved(tmp_path, data), "tensorrt")
+
+
+def test_takes_an_unknown_start_from_a_build_that_passed_and_nothing_known_to_be_foreign(tmp_path: Path) -> None:
+    unknown = b"qtrt" + bytes(100)
+    head = plan.read(saved(tmp_path, unknown), "tensorrt", built=True)
+    assert plan.version(head, len(unknown)) is None
+    with pytest.raises(EngineError, match="found a file of another kind"):
+        plan.read(saved(tmp_path, unknown), "tensorrt")
+    for data, found in (
+        (b"", "an empty file"),
+        (unknown[:63], "the first 63 bytes"),
+        (graphs.convolution().SerializeToString(), "an ONNX file"),
+        (b"IMOD" + bytes(252), "an OM of Ascend"),
+        (RTX, "one of tensorrt_rtx"),
+    ):
+        with pytest.raises(EngineError, match=f"found {found}"):
+            plan.read(saved(tmp_path, data), "tensorrt", built=True)
 
 
 def test_names_an_onnx_file_of_any_exporter(tmp_path: Path) -> None:

@@ -45,7 +45,19 @@ def scaled(values: list[float]) -> onnx.ModelProto:
 def test_says_in_one_line_what_fp16_cannot_hold() -> None:
     _, warnings = precision.half(scaled([1e-9, -1e-9, 2.0, 1e6]))
     (warning,) = warnings
-    assert warning.startswith("fp16: 3 weights or constants beyond its range, first: ")
+    assert warning.startswith(
+        "fp16: weights or constants beyond its range; the first of 3 warnings: the float32 number"
+    )
+
+
+def test_keeps_small_weights_that_fp16_holds_and_warns_of_none() -> None:
+    small = [2.0**-24, 3 * 2.0**-24, -(2.0**-24), 9e-8]
+    half, warnings = precision.half(scaled(small))
+    assert warnings == ()
+    assert onnx.numpy_helper.to_array(half.graph.initializer[0]).tolist() == [*small[:3], 2.0**-23]
+    half, (warning,) = precision.half(scaled([4e-8, 1.0]))
+    assert "will be truncated to 5.96" in warning
+    assert onnx.numpy_helper.to_array(half.graph.initializer[0]).tolist() == [2.0**-24, 1.0]
 
 
 def test_keeps_large_weights_that_fp16_holds() -> None:

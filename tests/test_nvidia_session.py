@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fixtures.nvidia.cuda import Cuda, CudaError
 from fixtures.nvidia.session import SessionError, TensorRTSession, load
 from fixtures.runtime import BrokenRuntimeError, Tensor
 from tests import fake_nvidia
-from tests.fake_nvidia import CudaRuntime
+from tests.fake_nvidia import CudaRuntime, Nvml
 
 SHAPE = (2, 3, 4, 4)
 BUILT: dict[str, Any] = {
@@ -235,7 +236,9 @@ def test_an_error_of_cuda_is_named_and_ends_the_session(function: str, tmp_path:
     cudart = CudaRuntime()
     with opened(tmp_path, cudart=cudart) as session:
         cudart.faults[function] = "cudaErrorIllegalAddress"
-        with pytest.raises(CudaError, match=r"found cudaErrorIllegalAddress \(what CUDA.*cannot use the GPU any more"):
+        with pytest.raises(
+            CudaError, match=r"found cudaErrorIllegalAddress \(what CUDA.*if this process cannot use the GPU"
+        ):
             session.run((image(),))
         cudart.faults.clear()
         with pytest.raises(SessionError, match=r"found that it ended: CUDA: .*cudaErrorIllegalAddress"):
@@ -258,7 +261,7 @@ def test_every_call_that_can_fail_fails_aloud(tmp_path: Path) -> None:
     with opened(tmp_path, cudart=cudart, graph=True) as session:
         session.run((image(),))
         used = set(cudart.calls)
-    given_back = {name for name in used if name.endswith(("Free", "FreeHost", "Destroy"))}
+    given_back = {name for name in used if name.endswith(("Free", "FreeHost", "Destroy", "Reset"))}
     for function in sorted(used - given_back):
         broken = CudaRuntime()
         broken.faults[function] = "cudaErrorMemoryAllocation"
@@ -268,6 +271,85 @@ def test_every_call_that_can_fail_fails_aloud(tmp_path: Path) -> None:
         ):
             session.run((image(),))
         assert broken.held == {}, function
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("sticky", [False, True])
+def test_the_gpu_is_reset_once_all_is_given_back(sticky: bool, graph: bool, tmp_path: Path) -> None:
+    """The process would keep its context, and with it memory, an exclusive GPU and any sticky error."""
+    library, cudart = fake_nvidia.tensorrt(), CudaRuntime()
+    cudart._cudaGraphLaunch = lambda *_: ()  # type: ignore[attr-defined]
+    session = opened(tmp_path, library, cudart, graph=graph)
+    parts = [weakref.ref(part) for part in (session._context, session._engine, session._runtime)]
+    seen: list[Any] = []
+    cudart._cudaGraphExecDestroy = lambda *_: seen.append(("graph", parts[0]() is not None)) or ()  # type: ignore
+    cudart._cudaDeviceReset = lambda: (  # type: ignore[attr-defined]
+        seen.append(("reset", dict(cudart.held), [part() for part in parts])) or ()
+    )
+    before = len(cudart.calls)
+    with session:
+        if sticky:
+            cudart.faults["cudaStreamSynchronize"] = "cudaErrorIllegalAddress"
+            with pytest.raises(CudaError):
+                session.run((image(),))
+    assert seen == [("graph", True)] * graph + [("reset", {}, [None] * 3)]
+    assert cudart.calls[-2:] == ["cudaStreamDestroy", "cudaDeviceReset"]
+    assert cudart.calls[before:].count("cudaDeviceReset") == 1
+    cudart.faults.clear()
+    with opened(tmp_path, library, cudart) as another:
+        another.run((image(),))
+
+
+@pytest.mark.parametrize(
+    "function", ["cudaSetDevice", "cudaStreamCreate", "cudaMalloc", "cudaEventCreate", "cudaStreamSynchronize"]
+)
+def test_the_gpu_is_reset_where_loading_fails(function: str, tmp_path: Path) -> None:
+    cudart, library = CudaRuntime(), fake_nvidia.tensorrt()
+    runtimes: list[Any] = []
+    made = library.Runtime
+
+    def runtime(logger: Any) -> Any:
+        built = made(logger)
+        runtimes.append(weakref.ref(built))
+        return built
+
+    library.Runtime = runtime
+    cudart.faults[function] = "cudaErrorMemoryAllocation"
+    alive: list[Any] = []
+    cudart._cudaDeviceReset = lambda: alive.extend(each() for each in runtimes) or ()  # type: ignore[attr-defined]
+    with pytest.raises(CudaError) as raised:
+        opened(tmp_path, library, cudart)
+    assert raised.tb, "its frames still hold the session"
+    assert cudart.calls.count("cudaDeviceReset") == 1
+    assert cudart.calls[-1] == "cudaDeviceReset"
+    assert [each for each in alive if each is not None] == []
+
+
+def test_a_gpu_that_is_not_ours_is_not_reset(tmp_path: Path) -> None:
+    cudart = CudaRuntime((bytes(16),))
+    with pytest.raises(SetupError, match="expected CUDA to see"):
+        opened(tmp_path, cudart=cudart)
+    assert "cudaDeviceReset" not in cudart.calls
+
+
+def test_tells_the_conditions_of_the_gpu_it_runs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {"UUID": "GPU-other", "Temperature": {0: 10}}
+    stand_in = Nvml(other, {"CurrentClocksEventReasons": 64, "Temperature": {0: 91}})
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+    with opened(tmp_path) as session:
+        assert stand_in.open == 0, "accuracy asks for none"
+        told = session.conditions()
+        assert (told["temperature_c"], told["slowed"]) == (91, "hardware thermal slowdown")
+        stand_in.gpus[1]["CurrentClocksEventReasons"] = 4
+        assert "slowed" not in session.conditions()
+        assert stand_in.open == 1, "one start for both"
+    assert stand_in.open == 0
+
+
+def test_the_conditions_are_empty_where_nvml_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(driver=None))
+    with opened(tmp_path) as session:
+        assert session.conditions() == {}
 
 
 def test_closing_after_a_sticky_error_says_nothing_more(tmp_path: Path) -> None:
@@ -309,7 +391,7 @@ def test_the_real_bindings_have_every_call_and_answer_without_a_driver() -> None
         *("cudaMallocHost", "cudaEventCreate", "cudaMemcpyAsync", "cudaEventRecord", "cudaStreamSynchronize"),
         *("cudaEventElapsedTime", "cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate"),
         *("cudaGraphLaunch", "cudaFree", "cudaFreeHost", "cudaEventDestroy", "cudaStreamDestroy"),
-        *("cudaGraphDestroy", "cudaGraphExecDestroy"),
+        *("cudaGraphDestroy", "cudaGraphExecDestroy", "cudaDeviceReset"),
     ):
         assert callable(getattr(cudart, name))
     for name in (*cudas.STICKY, *cudas.NEXT_STEPS):

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from fixtures import local
+
 PLUGIN = """
 import json
 from fixtures import options
@@ -13,6 +15,7 @@ from fixtures import options
 def pytest_addoption(parser):
     options.add(parser, "--engine-cache", metavar="DIR", help="where engines lie, 100 % of them")
     options.add(parser, "--backend", many=True, help="which backends")
+    options.add_flag(parser, "--tune", help="let tuners start")
 
 def pytest_configure(config):
     if config.option.help:
@@ -21,6 +24,7 @@ def pytest_configure(config):
         "value": options.value(config, "--engine-cache"),
         "values": options.values(config, "backend"),
         "paths": [str(path) for path in options.paths(config, "engine-cache")],
+        "flag": options.flag(config, "--tune"),
     }
     (config.invocation_params.dir / "found.json").write_text(json.dumps(found))
 """
@@ -42,12 +46,12 @@ def found(inside):
 
 
 def test_nothing_asked_for_is_nothing(found):
-    assert found() == {"value": None, "values": [], "paths": []}
+    assert found() == {"value": None, "values": [], "paths": [], "flag": False}
 
 
 def test_reads_the_command_line(found, inside):
     result = found("--engine-cache", "a", "--backend", "x,y", "--backend=z")
-    assert result == {"value": "a", "values": ["x", "y", "z"], "paths": [str(inside.path / "a")]}
+    assert result == {"value": "a", "values": ["x", "y", "z"], "paths": [str(inside.path / "a")], "flag": False}
 
 
 def test_the_last_of_a_single_value_counts(found):
@@ -109,3 +113,24 @@ def test_the_help_names_the_twins(inside):
     inside.syspathinsert()
     text = " ".join(inside.runpytest_inprocess("-p", "given", "--help").stdout.str().split())
     assert "where engines lie, 100 % of them (ini: engine_cache; environment: SIGNOFF_ENGINE_CACHE)" in text
+
+
+@pytest.mark.parametrize(("said", "flag"), [("1", True), ("yes", True), ("0", False), ("no", False), ("off", False)])
+def test_a_flag_is_set_by_the_environment_as_people_say_it(found, monkeypatch, said, flag):
+    monkeypatch.setenv("SIGNOFF_TUNE", said)
+    assert found()["flag"] is flag
+    assert local.tune() is flag
+
+
+def test_a_flag_is_set_by_the_line_and_by_the_ini_and_the_environment_wins_over_that(found, monkeypatch):
+    assert found("--tune")["flag"]
+    assert found(ini="tune = true\n")["flag"]
+    monkeypatch.setenv("SIGNOFF_TUNE", "no")
+    assert not found(ini="tune = true\n")["flag"]
+
+
+def test_a_flag_that_says_neither_is_refused(inside, monkeypatch):
+    inside.makepyfile(given=PLUGIN)
+    inside.syspathinsert()
+    monkeypatch.setenv("SIGNOFF_TUNE", "maybe")
+    assert "SIGNOFF_TUNE: expected 1 or 0, found 'maybe'" in inside.runpytest_subprocess("-p", "given").stderr.str()

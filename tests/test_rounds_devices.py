@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench import figures
+from bench import figures, looks
 from bench import rounds as bench_rounds
 from bench.rounds import RoundError, Rounds
 from fixtures import backend as backends
@@ -37,6 +37,9 @@ class Session:
     def run(self, inputs):
         self.pending.append(2.0 + self.device.index)
         return self.session.run(inputs)
+    def conditions(self):
+        slowed = os.environ.get("SLOWED")
+        return {"clock_mhz": 1590, **({"slowed": slowed} if slowed else {})}
     def device_ms(self):
         found, self.pending = tuple(self.pending), []
         return found
@@ -72,7 +75,7 @@ def rounds(tmp_path, monkeypatch):
         monkeypatch.setenv(f"SIGNOFF_{name}", str(tmp_path / name))
     monkeypatch.delenv("SIGNOFF_DEVICE", raising=False)
     monkeypatch.setattr(bench_rounds, "SECONDS", 0.0)
-    monkeypatch.setattr(bench_rounds, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(looks, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(bench_rounds, "WARMUP_SECONDS", 0.0)
     monkeypatch.setenv("DEVICES", str(tmp_path / "devices.json"))
     say(tmp_path, FOUR)
@@ -113,21 +116,55 @@ def test_a_device_in_use_or_not_healthy_is_not_timed_and_who_uses_it_is_named(ro
 
 
 def test_a_device_that_is_idle_only_at_first_sight_is_not_timed(rounds, tmp_path):
-    say(tmp_path, FOUR, with_trouble(busy="python3 (pid 12)"))
+    say(tmp_path, FOUR, FOUR, FOUR, with_trouble(busy="python3 (pid 12)"))
     with pytest.raises(RoundError, match="found python3"):
         rounds.take(tiny.case("cards"), 7)
 
 
 def test_who_came_while_it_was_timed_is_flagged(rounds, tmp_path):
-    # Chosen, looked at again, looked at to load it for the expected outputs, and looked at when all is done.
-    say(tmp_path, FOUR, FOUR, FOUR, with_trouble(busy="python3 (pid 12)"))
+    # Loaded for the expected outputs, chosen, looked at twice, and looked at when all is done.
+    say(tmp_path, FOUR, FOUR, FOUR, FOUR, [{**FOUR[0], "busy": "python3 (pid 12)"}, *FOUR[1:]])
     taken = rounds.take(tiny.case("cards"), 7)
     assert taken.flags == ("device_used_by_others",)
     assert taken.details["after"]["busy"] == "python3 (pid 12)"
 
 
+def test_a_device_that_is_not_shown_any_more_was_not_seen_idle(rounds, tmp_path):
+    say(tmp_path, FOUR, FOUR, FOUR, FOUR, [{"id": "npu-0", "unknown": "npu-smi fails"}])
+    taken = rounds.take(tiny.case("cards"), 7)
+    assert taken.flags == ("exclusivity_unknown",)
+    assert taken.details["after"]["exclusivity_unknown"] == "its driver did not show it any more"
+
+
+def test_nothing_is_extrapolated_from_a_card_whose_other_devices_are_in_use(rounds, tmp_path):
+    say(tmp_path, [FOUR[0], {**FOUR[1], "busy": "python3 (pid 12)"}, *FOUR[2:]])
+    taken = rounds.take(tiny.case("cards"), 7)
+    assert taken.flags == ("siblings_in_use",)
+    assert taken.details["siblings"] == {"device 1": "python3 (pid 12)"}
+    throughput = measured([taken])[0]
+    assert "per_card_extrapolated" not in throughput.details
+    assert "flag: siblings in use" in throughput.notes
+
+
+def test_a_tool_that_does_not_tell_when_its_calls_began_times_no_card(rounds):
+    with pytest.raises(RoundError, match="expected to see when each call began"):
+        rounds.take_card(tiny.case("tool"), 7)
+
+
+def test_a_round_says_what_ran_the_engine_and_under_which_conditions(rounds):
+    taken = rounds.take(tiny.case("cards"), 7)
+    assert set(taken.details["versions"]) == {"onnxruntime"}
+    assert taken.details["conditions_begin"] == {"clock_mhz": 1590}
+    assert taken.flags == ()
+
+
+def test_a_device_that_was_slowed_is_flagged(rounds, monkeypatch):
+    monkeypatch.setenv("SLOWED", "hardware thermal")
+    assert rounds.take(tiny.case("cards"), 7).flags == ("slowed",)
+
+
 def test_a_use_that_cannot_be_read_is_flagged(rounds, tmp_path):
-    say(tmp_path, with_trouble(unknown="no process table"))
+    say(tmp_path, [{**FOUR[0], "unknown": "no process table"}, *FOUR[1:]])
     assert rounds.take(tiny.case("cards"), 7).flags == ("exclusivity_unknown",)
 
 
@@ -174,12 +211,12 @@ def taken_at(begun: list[int], samples: list[int], **details: Any) -> Round:
     return Round(tiny.case("cards"), "0" * 64, tuple(samples), (), 2, "d", 7, "2026", details=details)
 
 
-def test_a_cards_throughput_counts_whole_calls_in_the_time_its_devices_had_in_common():
+def test_a_cards_throughput_counts_the_calls_in_the_time_its_devices_had_in_common():
     first = taken_at([0, 100, 200], [100, 100, 100])  # 0 to 300
     late = taken_at([150, 250, 350], [100, 100, 100])  # 150 to 450: the window is 150 to 300
-    # Whole in it: the first one's 200-300, the late one's 150-250; two calls of two images in 150 ns.
-    assert figures.together([first, late]) == pytest.approx(4 / 150e-9)
-    with pytest.raises(ValueError, match="no call in common"):
+    # In it lie one and a half calls of each, of two images: as each runs a call in 100 ns, four images in 100 ns.
+    assert figures.together([first, late]) == pytest.approx(4 / 100e-9)
+    with pytest.raises(RoundError, match="no call in common"):
         figures.together([first, taken_at([400], [10])])
 
 

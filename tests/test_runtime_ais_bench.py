@@ -24,6 +24,7 @@ from fixtures.ascend.ais_bench_front import Front
 from fixtures.ascend.ais_bench_summary import SummaryError
 from fixtures.backend import EMULATED, Backend
 from fixtures.case import Case
+from fixtures.device import Device
 from fixtures.errors import SetupError
 from fixtures.model import Gate, Model
 from fixtures.model import Tensor as ModelTensor
@@ -31,6 +32,7 @@ from fixtures.runtime import Missing, Signature, Tensor
 from fixtures.runtimes import ascend
 from fixtures.runtimes.ais_bench import RUNTIME, gear
 from fixtures.tool import ToolError
+from tests import fake_om
 
 SITE = Path(__file__).parents[1] / "fixtures" / "emulator" / "site"
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "reference" / "samples" / "ais_bench"
@@ -120,6 +122,7 @@ def own_scratch(monkeypatch, tmp_path):
     """Have what a failed run leaves, its log, go with the test."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
@@ -301,21 +304,25 @@ def test_modelled_times_do_not_say_how_long_a_run_takes(fake):
         ({"names": "other{number}_{output}"}, "no output batch_0_0.bin"),
     ],
 )
-def test_end_lines_are_no_sign_of_success(fake, settings, found):
-    with fake(**settings) as session:
-        with pytest.raises(ToolError, match=f"tiny-bs2-ascend310_ais_bench: .*{found}") as caught:
-            session.run((IMAGE,))
-        folder = session._folder
-    log = Path(str(caught.value).partition("all of it: ")[2].partition(")")[0])
-    assert log.parent == folder
-    assert "end to finalize acl" in log.read_text()
-    assert [path.name for path in folder.iterdir()] == ["run-1.log"]  # no model, no data
-
-
-def test_a_hang_is_ended_and_told(fake, monkeypatch):
-    monkeypatch.setattr(ais_bench, "RUN_SECONDS", 0.3)
-    with fake(fault="hang") as session, pytest.raises(ToolError, match=r"still running.*npu-smi info"):
+def test_end_lines_are_no_sign_of_success(fake, tmp_path, settings, found):
+    with (
+        fake(**settings) as session,
+        pytest.raises(ToolError, match=f"tiny-bs2-ascend310_ais_bench: .*{found}") as caught,
+    ):
         session.run((IMAGE,))
+    log = Path(str(caught.value).partition("all of it: ")[2].partition(")")[0])
+    assert log == tmp_path / "home" / "logs" / "ais_bench-sample-tiny-bs2-ascend310_ais_bench.txt"
+    assert "end to finalize acl" in log.read_text()
+    assert "-m ais_bench --model" in log.read_text().splitlines()[0]
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_hang_is_ended_and_told(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(ais_bench, "RUN_SECONDS", 0.3)
+    with fake(fault="hang") as session, pytest.raises(ToolError, match=r"still running.*npu-smi info.*; its log: "):
+        session.run((IMAGE,))
+    assert [path.name[:9] for path in (tmp_path / "home" / "logs").iterdir()] == ["ais_bench"]
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_no_space_is_told(fake, monkeypatch):
@@ -331,6 +338,7 @@ def test_nothing_is_left_of_a_session_that_went_well(fake):
     with fake() as session:
         session.run((IMAGE,))
         folder = session._folder
+        assert f"-{os.getpid()}-" in folder.name
         assert sorted(path.name for path in folder.iterdir()) == ["model.om", "run-1.log"]
     assert not folder.exists()
 
@@ -523,7 +531,7 @@ def wide() -> Model:
 @pytest.mark.parametrize(
     ("mode", "shape", "flags"),
     [
-        ("", (2, 3, 8, 8), {}),
+        ("static", (2, 3, 8, 8), {}),
         ("dymbatch", (-1, 3, 8, 8), {"dymBatch": 2}),
         ("dymhw", (2, 3, -1, -1), {"dymHW": "8,8"}),
         ("dymdims", (-1, 3, -1, 8), {"dymDims": "image:2,3,8,8"}),
@@ -531,12 +539,20 @@ def wide() -> Model:
     ],
 )
 def test_open_shapes_are_set_to_those_of_the_case(mode, shape, flags):
-    assert gear(mode, opened(shape), wide(), CASE, Path("m.om")) == flags
+    assert gear(mode, opened(shape), wide(), CASE) == flags
 
 
-def test_open_shapes_without_a_word_on_how_they_are_set_are_refused():
-    with pytest.raises(SetupError, match=r"input image with open axes.*dynamic_batch_size"):
-        gear("", opened((-1, 3, 8, 8)), wide(), CASE, Path("m.om"))
+def test_how_the_shapes_of_a_supplied_engine_are_set_is_asked_of_the_engine(host, fake, tmp_path, monkeypatch):
+    env = fake_om.environment()
+    env["PYTHONPATH"] += f":{tmp_path / 'a front end, its folder'}"
+    monkeypatch.setattr(environment, "environment", lambda backend: env)
+    shape = (-1, 3)
+    engine = fake_om.write(
+        tmp_path / "m.om", [fake_om.tensor("image", shape, 48)], [fake_om.tensor("y", shape, 48)], batch=[1, 2, 4]
+    )
+    plain = model()  # the options say nothing of gears
+    with RUNTIME.open(engine, plain, CASE, BACKEND, Device("npu-0", 0, "310")) as session:
+        assert session._command.shapes == {"dymBatch": 2}
 
 
 # The public front end on the emulated aclruntime.

@@ -41,7 +41,8 @@ def model(**engine) -> Model:
 
 @pytest.fixture(autouse=True)
 def asked_afresh(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # logs of what goes wrong
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))  # logs of what goes wrong
     ascend.about.cache_clear()
     yield
     ascend.about.cache_clear()
@@ -55,6 +56,7 @@ def host(monkeypatch):
     monkeypatch.setattr(environment, "python", lambda backend: Path(sys.executable))
     monkeypatch.setattr(environment, "versions", lambda backend: {"toolkit": "7.0.0", "driver": "23.0"})
     monkeypatch.setattr(devices, "devices", lambda backend: (NPU,))
+    monkeypatch.setattr(devices, "_look", lambda backend: ((NPU,), ""))
     return monkeypatch
 
 
@@ -115,11 +117,14 @@ def test_a_python_that_lacks_something_says_what(host, env, reason):
 
 
 def test_no_python_and_no_such_device_are_named(host):
-    host.setattr(devices, "devices", lambda backend: ())
-    host.setattr(devices, "inventory", lambda backend: (Device("a", 0, "310"), Device("b", 1, "310")))
+    host.setattr(devices, "_look", lambda backend: ((Device("a", 0, "310"), Device("b", 1, "310")), ""))
     found = RUNTIME.missing(BACKEND, model())
     assert found
     assert found.reason == "expected a device of Ascend310P3; npu-smi shows 310"
+    host.setattr(devices, "_look", lambda backend: ((), "no NPU here: no /dev/davinci*, and npu-smi fails"))
+    found = RUNTIME.missing(BACKEND, model())
+    assert found
+    assert found.reason == "no NPU here: no /dev/davinci*, and npu-smi fails"
     host.setattr(environment, "python", lambda backend: None)
     found = RUNTIME.missing(BACKEND, model())
     assert found
@@ -189,6 +194,14 @@ def test_opens_an_engine_on_the_device_it_is_given(host, tmp_path):
     with RUNTIME.open(fake_om.static(tmp_path / "m.om"), model(), CASE, BACKEND, NPU) as session:
         np.testing.assert_array_equal(session.run((image,))[0], image)
         assert session.device_ms() == (1.0,)
+
+
+def test_an_engine_is_timed_where_it_runs(host, tmp_path):
+    batches = [(np.full((2, 3), number, np.float32),) for number in range(4)]
+    with RUNTIME.open(fake_om.static(tmp_path / "m.om"), model(), CASE, BACKEND, NPU) as session:
+        timed = session.time(batches, seconds=0, warmup_seconds=0)
+    assert timed.device_ms == (1.0, 2.0, 3.0, 4.0)
+    np.testing.assert_array_equal(timed.outputs[2][0], batches[2][0])
 
 
 def test_options_say_how_open_axes_are_set(host, tmp_path):
@@ -276,6 +289,29 @@ def test_the_emulators_aclruntime_runs_a_static_engine(emulator, tmp_path, graph
         assert session.device_ms() == ()
         with pytest.raises(client.WorkerError, match="found 2"):
             session.run((IMAGE, IMAGE))
+
+
+@pytest.mark.parametrize("generation", ["G2", "G3"])
+def test_the_emulators_aclruntime_is_timed(emulator, tmp_path, graph, generation):
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(f'{{"generation": "{generation}", "soc": "Ascend310P3", "chips_per_card": 1}}')
+    emulator.setenv("SIGNOFF_EMULATOR_SCENARIO", str(scenario))
+    batches = [(IMAGE * number,) for number in range(1, 6)]
+    with opened(emulated_om(tmp_path / "m.om", graph, 2, {})) as session:
+        timed = session.time(batches, seconds=0, warmup_seconds=0)
+    assert len(timed.device_ms) == len(timed.host_ns) == 5
+    assert max(timed.device_ms) < 2  # the first of a session takes 2 ms more: it was in the warm-up
+    assert timed.flags == ()
+    for place, (_, negated) in timed.outputs.items():
+        np.testing.assert_allclose(negated, -batches[place][0], rtol=1e-3)
+
+
+def test_an_engine_of_a_newer_release_does_not_fit_an_older_one(emulator, tmp_path):
+    newer = engine(tmp_path / "m.om", user=om.EMULATED, toolchain={"toolkit": "7.0.0"})
+    assert RUNTIME.misfit(newer, TWIN) is None
+    (tmp_path / "scenario.json").write_text('{"cann": "5.1.0"}')
+    emulator.setenv("SIGNOFF_EMULATOR_SCENARIO", str(tmp_path / "scenario.json"))
+    assert "built with CANN 7.0.0, which the older 5.1.0" in (RUNTIME.misfit(newer, TWIN) or "")
 
 
 def test_the_emulators_aclruntime_runs_a_batch_gear(emulator, tmp_path, graph):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures import catalogue
+from fixtures import catalogue, signature
 from fixtures.ascend import benchmark_output, benchmark_tool, devices, environment, om
 from fixtures.ascend.benchmark_output import OutputError
 from fixtures.ascend.benchmark_tool import BenchmarkSession
@@ -28,7 +28,7 @@ from fixtures.runtime import Missing
 from fixtures.runtimes import ascend, benchmark
 from fixtures.runtimes.benchmark import RUNTIME
 from fixtures.tool import ToolError
-from tests import cann
+from tests import cann, fake_om
 
 CASE = Case("sample", "tiny", 4, 2, "ascend310_benchmark")
 BACKEND = Backend("ascend310_benchmark", "benchmark", "fp16", options={"soc_version": "Ascend310"}, devices_per_card=4)
@@ -100,6 +100,8 @@ def own_scratch(monkeypatch, tmp_path):
     """Have what a failed run leaves, its log, go with the test."""
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
+    ascend.about.cache_clear()
 
 
 @pytest.fixture
@@ -202,13 +204,17 @@ def test_a_latency_that_is_not_that_of_its_rate_is_flagged(fake):
         ({"first": 2}, "no output sample000000_1.bin"),
     ],
 )
-def test_a_run_that_fails_says_why_and_keeps_its_log(fake, settings, found):
-    with fake(**settings) as session:
-        with pytest.raises(ToolError, match=f"tiny.*bs2-ascend310_benchmark: .*{found}") as caught:
-            session.run((IMAGES,))
-        folder = session._folder
+def test_a_run_that_fails_says_why_and_keeps_its_log(fake, tmp_path, settings, found):
+    with (
+        fake(**settings) as session,
+        pytest.raises(ToolError, match=f"tiny.*bs2-ascend310_benchmark: .*{found}") as caught,
+    ):
+        session.run((IMAGES,))
     assert found.replace("\\", "") in str(caught.value)
-    assert [path.name for path in folder.iterdir()] == ["run-1.log"]
+    log = tmp_path / "home" / "logs" / "benchmark-sample-tiny-bs2-ascend310_benchmark.txt"
+    assert f"all of it: {log}" in str(caught.value)
+    assert log.read_text().startswith("$ ")
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_pure_run_without_its_line_is_an_error(fake):
@@ -242,6 +248,7 @@ def test_nothing_is_left_of_a_session_that_went_well(fake):
     with fake() as session:
         session.run((IMAGES,))
         folder = session._folder
+        assert f"-{os.getpid()}-" in folder.name
         assert sorted(path.name for path in folder.iterdir()) == ["model.om", "run-1.log"]
     assert not folder.exists()
 
@@ -306,6 +313,7 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SIGNOFF_ASCEND_ENV", str(toolkit.script))
     monkeypatch.setattr(devices, "devices", lambda backend: (NPU,))
+    monkeypatch.setattr(devices, "_look", lambda backend: ((NPU,), ""))
     return toolkit
 
 
@@ -347,8 +355,8 @@ def test_what_it_cannot_be_given_is_missing(host, script, monkeypatch):
     assert "images of one input" in RUNTIME.missing(BACKEND, model(Tensor("words", ("N", "S"), "int64"))).reason
     opened = model(dynamic_batch_size="1,2", input_shape="image:-1,3,4,6")
     assert "fixed shapes" in RUNTIME.missing(BACKEND, opened).reason
-    monkeypatch.setattr(devices, "devices", lambda backend: ())
-    assert RUNTIME.missing(BACKEND, model()).reason == "no device of Ascend310"
+    monkeypatch.setattr(devices, "_look", lambda backend: ((), "no NPU here"))
+    assert RUNTIME.missing(BACKEND, model()).reason == "no NPU here"
     monkeypatch.setattr(environment, "missing", lambda backend: Missing("no CANN", "install it"))
     assert RUNTIME.missing(BACKEND, model()) == Missing("no CANN", "install it")
 
@@ -362,6 +370,33 @@ def test_it_runs_in_the_environment_of_cann(host, script, tmp_path):
     engine.write_bytes(b"<html>")
     with pytest.raises(om.OmError, match="HTML"):
         RUNTIME.open(engine, model(), CASE, BACKEND, NPU)
+
+
+def test_an_engine_of_the_emulator_is_refused(host, script, tmp_path):
+    script(host.root / "bin" / "benchmark")
+    (tmp_path / "m.om").write_bytes(fake_om.header(0, user=om.EMULATED))
+    with pytest.raises(SetupError, match="written by the emulator, and ascend310_benchmark is not emulated"):
+        RUNTIME.open(tmp_path / "m.om", model(), CASE, BACKEND, NPU)
+
+
+def test_where_aclruntime_is_there_it_tells_what_an_engine_takes(host, script, monkeypatch, tmp_path):
+    path = script(host.root / "bin" / "benchmark")
+    engine = fake_om.write(
+        tmp_path / "m.om",
+        [fake_om.tensor("image", (4, 3, 4, 6), 1152)],
+        [fake_om.tensor(name, (4, 3, 4, 6), 1152) for name in ("out", "again")],
+    )
+    with RUNTIME.open(engine, model(), CASE, BACKEND, NPU) as session:
+        assert session.signature is None
+        signature.check(session.signature, model(), CASE, engine)  # nothing can be said
+    env = {**fake_om.environment(), "PATH": f"{path.parent}:{os.environ['PATH']}"}
+    monkeypatch.setattr(environment, "environment", lambda backend: env)
+    monkeypatch.setattr(environment, "python", lambda backend: Path(sys.executable))
+    found = r"expected input image float32 2 x .*; found .* 4 x"
+    with RUNTIME.open(engine, model(), CASE, BACKEND, NPU) as session:
+        told = session.signature
+    with pytest.raises(signature.SignatureError, match=found):
+        signature.check(told, model(), CASE, engine)
 
 
 def test_opening_without_the_tool_says_how_to_name_it(host, tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from fixtures.engines import Engine, Store
 from fixtures.errors import SetupError
 from fixtures.model import Model, Tensor
 from fixtures.models import enet
-from fixtures.nvidia import nvml, trtexec_run, trtexec_session, trtexec_tool
+from fixtures.nvidia import gpu, nvml, trtexec_run, trtexec_session, trtexec_tool
 from fixtures.nvidia.compiler import TENSORRT
 from fixtures.nvidia.trtexec_compiler import EMULATED_GPU, TRTEXEC
 from fixtures.runtime import Built, Source
@@ -61,6 +62,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SIGNOFF_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setitem(sys.modules, "pynvml", driver({}))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpu, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(nvml, "CONTAINERS", ())
     monkeypatch.setattr(trtexec_tool, "INSTALLED", tmp_path / "nowhere")
     nvml._inventory.cache_clear()
@@ -328,6 +331,66 @@ def test_a_graph_of_another_model_is_refused_before_anything_runs(fake: Fake, tm
     assert not fake.calls
 
 
+@pytest.mark.parametrize(
+    ("version", "magic", "start"), [("7.2.3", "", b"ptrt"), ("10.3.0", "", b"ftrt"), ("10.3.0", "qtrt", b"qtrt")]
+)
+def test_takes_the_plan_that_a_build_wrote_however_it_starts(
+    version: str, magic: str, start: bytes, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.magic = magic
+    of_version(fake, version, monkeypatch)
+    path, _ = build(tmp_path)
+    assert path.read_bytes()[:4] == start
+    assert RUNTIME.misfit(engine(path, toolchain={"gpu": "Tesla T4"}), backend()) is None
+    with opened(path) as session:
+        np.testing.assert_allclose(session.run((X,))[0], 2 * X, rtol=1e-5)
+
+
+@pytest.mark.parametrize("magic", ["vtrt", "IMOD", "vers"])
+def test_refuses_what_a_build_cannot_have_written(magic: str, fake: Fake, tmp_path: Path) -> None:
+    fake.magic = magic
+    fake.become("10.3.0")
+    with pytest.raises(ToolError, match=r"PASSED, and .*expected an engine of tensorrt"):
+        build(tmp_path)
+
+
+def test_a_stand_in_holds_a_lock_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[str] = []
+    real = locks.hold
+    monkeypatch.setattr(locks, "hold", lambda names, *more: held.extend(names) or real(names, *more))
+    build(tmp_path, backend("t4_trtexec~emulated"), EMULATED)
+    assert held == [f"{EMULATED_GPU.id}~emulated"]
+
+
+def test_looks_at_the_gpu_it_builds_on_once_it_has_it(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in, real = driver({}, {"UUID": "GPU-second"}), locks.hold
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+
+    def hold(*arguments: Any) -> Any:
+        stand_in.gpus[0]["UtilizationRates"] = SimpleNamespace(gpu=77)
+        return real(*arguments)
+
+    monkeypatch.setattr(locks, "hold", hold)
+    _, built = build(tmp_path)
+    assert fake.calls[0]["env"]["CUDA_VISIBLE_DEVICES"] == fake_nvidia.NAME
+    assert built.warnings == (
+        "Tesla T4 was in use while trtexec timed its kernels: 77 % used, by whom it does not show",
+    )
+
+
+def test_does_not_build_or_run_on_a_gpu_that_was_lost(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = build(tmp_path)
+    monkeypatch.setitem(sys.modules, "pynvml", driver({"CudaComputeCapability": Nvml.NVMLError(15)}))
+    for attempt in (build, lambda _: opened(path)):
+        with pytest.raises(SetupError, match=r"expected a GPU with a UUID.*found GPU 0"):
+            attempt(tmp_path)
+    assert len(fake.calls) == 1
+
+
 def test_builds_with_the_gpu_to_itself(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[str] = []
     real = locks.hold
@@ -393,6 +456,17 @@ def test_where_versions_differ_trtexec_builds_an_engine_of_its_own(
     assert build(tmp_path)[1].facts["builder"] == "trtexec"
 
 
+@pytest.mark.parametrize("version", ["8.2.1", "8.4.1", "8.5.3"])
+def test_a_python_package_that_cannot_be_loaded_is_handed_nothing(
+    version: str, fake: Fake, python: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python(version)
+    of_version(fake, version, monkeypatch)
+    assert TRTEXEC.missing(backend(), MODEL) is None
+    assert TRTEXEC.toolchain(backend())["builder"] == "trtexec"
+    assert build(tmp_path)[1].facts["builder"] == "trtexec"
+
+
 def test_the_emulator_never_hands_a_build_to_a_real_package(python: Any) -> None:
     python("10.3.0.26")  # the emulator's own version
     assert TRTEXEC.toolchain(backend("t4_trtexec~emulated"))["builder"] == "trtexec"
@@ -423,6 +497,14 @@ def test_an_engine_fits_the_version_the_gpu_and_the_capability_it_was_made_for(
     assert RUNTIME.misfit(engine(path, **recipe), backend()) == (
         "it was built with TensorRT 8.5.3, trtexec here is of 8.6.1"
     )
+
+
+def test_an_engine_of_a_newer_driver_is_refused(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = build(tmp_path)
+    assert "built with driver 590.1, here is the older 580.65.06" in str(
+        RUNTIME.misfit(engine(path, toolchain={"driver": "590.1"}), backend())
+    )
+    assert RUNTIME.misfit(engine(path, toolchain={"driver": "570.1"}), backend()) is None
 
 
 def test_a_7_of_unknown_rest_takes_any_7(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,6 +624,36 @@ def test_times_that_are_not_those_of_the_summary_are_flagged(fake: Fake, tmp_pat
     assert timed.details["times"] == "the mean of its times is 2.5 ms, the one it printed 9 ms"
 
 
+@pytest.mark.parametrize(("bits", "flags"), [(4, ()), (4 | 64, ("slowed",))])
+def test_conditions_are_taken_while_it_is_timed(
+    bits: int, flags: tuple[str, ...], fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = build(tmp_path)
+    other = {"UUID": "GPU-other", "Temperature": {0: 10}}
+    stand_in = driver({"CurrentClocksEventReasons": bits, "Temperature": {0: 80}}, other)
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+    with opened(path) as session:
+        session.run((X,))
+        timed = session.time([(X,)], 1.0, 0.2)
+    told = timed.details["conditions"]
+    assert told["samples"] >= 1
+    assert told["first"]["temperature_c"] == told["last"]["temperature_c"] == told["highest"]["temperature_c"] == 80
+    assert told["clocks_held_by"][0] == "power cap"
+    assert timed.flags == flags
+    assert ("slowed" in told) == bool(flags)
+    assert stand_in.open == 0
+
+
+def test_times_without_conditions_where_nvml_does_not_answer(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = build(tmp_path)
+    with opened(path) as session:
+        monkeypatch.setitem(sys.modules, "pynvml", driver(driver=None))
+        timed = session.time([(X,)], 1.0, 0.2)
+    assert (timed.flags, "conditions" in timed.details) == ((), False)
+
+
 def test_a_flood_of_output_is_cut_in_the_middle(fake: Fake, tmp_path: Path) -> None:
     path, _ = build(tmp_path)
     fake.become("10.3.0", "spam")
@@ -627,4 +739,5 @@ def test_the_emulator_builds_and_times_what_it_is_asked(
     np.testing.assert_allclose(timed.outputs[0][0], expected, atol=0.02)
     assert len(timed.device_ms) >= 200
     assert timed.flags == ()
+    assert "conditions" not in timed.details, "there is no GPU to ask about"
     assert "signoff emulator" in timed.log

@@ -11,10 +11,10 @@ import pytest
 
 from fixtures import backend as backends
 from fixtures import catalogue, digest
-from fixtures.engines import Store
+from fixtures.engines import DamagedEngineWarning, EngineError, Store
 from fixtures.runtime import Missing
 from fixtures.runtimes.onnxruntime import OnnxRuntime
-from fixtures.sources import EngineError, Sources
+from fixtures.sources import Sources
 from reports.evidence import read
 from reports.measurement import Measurement
 from tests import tiny
@@ -101,12 +101,27 @@ def without_compiler(folder, tmp_path, monkeypatch):
 
 def test_a_host_without_a_compiler_takes_an_engine_that_was_built_elsewhere(without_compiler):
     sources = without_compiler(toolchain={"onnxruntime": "1.0"}, graph="other bytes of the same network")
-    assert sources.importable(CASE, backends.find("onnxruntime"))
+    backend = backends.find("onnxruntime")
+    assert sources.fitting(sources.asked(CASE, backend), backend, Missing("", ""))
     assert sources.engine(CASE).recipe["toolchain"] == {"onnxruntime": "1.0"}
 
 
+def test_a_damaged_engine_of_another_host_is_named_and_not_taken(without_compiler):
+    sources = without_compiler(toolchain={"onnxruntime": "1.0"})
+    stored = next(engine for engine in sources.store.entries() if "compiler" in engine.recipe)
+    stored.path.write_bytes(b"x" + stored.path.read_bytes()[1:])
+    with (
+        pytest.warns(DamagedEngineWarning, match="damaged, and not taken"),
+        pytest.raises(EngineError, match="it is damaged; import it again"),
+    ):
+        sources.engine(CASE)
+
+
 def test_an_engine_of_another_network_is_not_taken(without_compiler):
-    with pytest.raises(EngineError, match="no compiler here, and no engine was imported; install one"):
+    with pytest.raises(
+        EngineError,
+        match=r"no compiler here, and .* the nearest one stored differs: .*; install one",
+    ):
         without_compiler(network="another").engine(CASE)
 
 
@@ -114,3 +129,15 @@ def test_an_engine_that_does_not_fit_the_host_is_refused_with_the_reason(without
     monkeypatch.setattr(OnnxRuntime, "misfit", lambda *_: "it was built with CANN 9, here is 8")
     with pytest.raises(EngineError, match=r"fits this host; found engine .*: it was built with CANN 9, here is 8"):
         without_compiler(code="another").engine(CASE)
+
+
+def test_what_does_not_load_is_said_with_the_file_and_without_a_traceback(supplied, tmp_path):
+    supplied.write_bytes(b"no engine at all")
+    said = judge(tmp_path, "--batch=1", f"--engine=tiny-bs1-onnxruntime={supplied}", status=1)
+    assert f"expected onnxruntime to load {supplied}, supplied as it is; found InvalidProtobuf" in said
+    assert "Traceback" not in said
+
+
+def test_the_verdict_on_a_supplied_engine_says_so(supplied, tmp_path):
+    said = judge(tmp_path, "--batch=1", f"--engine=tiny-bs1-onnxruntime={supplied}")
+    assert f"engine supplied, sha256 {digest.of_file(supplied)[:8]}" in said

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.logs.ais_bench_block import Block, read_throughput, read_times
+from bench.logs.ais_bench_block import Block, Blocks
 from bench.logs.ais_bench_summary import parse_summary as _parse_summary
 from bench.logs.reading import NUMBER, lines, number
 from bench.logs.statistics import Statistics
@@ -93,7 +93,7 @@ class Log:
 
 def parse(text: str) -> Log:
     """Read the console of ais_bench in any order of its lines; never raises."""
-    blocks: list[Block] = []
+    read = Blocks()
     facts: dict[str, int] = {}
     devices: dict[int, float] = {}
     energy: dict[int, float] = {}
@@ -105,7 +105,7 @@ def parse(text: str) -> Log:
     shapes = tensor_mode = False
     for line in lines(text):
         # Native lines run into the others: what is sought is sought anywhere in a line.
-        if read_times(line, blocks) or read_throughput(line, blocks):
+        if read.read_times(line) or read.read_throughput(line):
             continue
         for name, pattern in _FACTS.items():
             if found := pattern.search(line):
@@ -129,7 +129,8 @@ def parse(text: str) -> Log:
         shapes |= "dyshape_range Performance Summary" in line
     if len(batches) > 1:
         del facts["model_batch"]  # several shapes in one text
-    blocks = [block.on(_device(block, devices)) for block in blocks]
+    of_rate = _devices(devices)
+    blocks = [block.on(of_rate.get(block.throughput)) for block in read.all]
     flags = [flag for block in blocks for flag in block.flags()]
     flags += ["several_shapes"] * (shapes or len(batches) > 1) + ["several_devices"] * (len(devices) > 1)
     flags += ["several_summaries"] * (len(blocks) > 1) + ["run_mode_tensor"] * tensor_mode
@@ -159,7 +160,9 @@ def parse_summary(text: str) -> Log:
     return Log((block,), command=command, flags=block.flags(), unread=(*unread, *block.unread()))
 
 
-def _device(block: Block, devices: Mapping[int, float]) -> int | None:
-    """Return the device whose line repeats this block's throughput; None where none does, or two."""
-    same = [device for device, rate in devices.items() if rate == block.throughput]
-    return same[0] if len(same) == 1 else None
+def _devices(devices: Mapping[int, float]) -> Mapping[float | None, int | None]:
+    """Return the device whose line repeats a throughput; None where two do."""
+    found: dict[float | None, int | None] = {}
+    for device, rate in devices.items():
+        found[rate] = None if rate in found else device
+    return found

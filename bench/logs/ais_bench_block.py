@@ -104,45 +104,61 @@ class Block:
 
 
 @dataclass
-class _Parts:
-    values: dict[str, float] = field(default_factory=dict)
-    percentiles: dict[float, float] = field(default_factory=dict)
+class Blocks:
+    """The summaries of one text while it is read; finds the one a line belongs to without looking at the others."""
+
+    all: list[Block] = field(default_factory=list)
+    _waiting: list[int] = field(default_factory=list)
+    """Places whose compute is told; those that have their throughput by now are dropped when they are met."""
+    _by_mean: dict[float | None, list[int]] = field(default_factory=dict)
+    """The same places, by that mean."""
+
+    def read_times(self, line: str) -> bool:
+        """Take a line of times into the last block, or into a new one; tell whether it was one."""
+        found = _TIMES.search(line)
+        if not found:
+            return False
+        name, told = BLOCKS[found[1]], _statistics(found[2])
+        last = self.all[-1] if self.all else None
+        # H2D comes before compute, D2H after it, throughput at the end; two devices may print into one another.
+        if last is None or name in last.told or (name != "d2h" and last.throughput is not None):
+            self.all.append(Block())
+        place = len(self.all) - 1
+        changes: dict[str, Any] = {name: told, "told": (*self.all[place].told, name)}
+        self.all[place] = replace(self.all[place], **changes)
+        if name == "compute":
+            self._waiting.append(place)
+            self._by_mean.setdefault(told.mean, []).append(place)
+        return True
+
+    def read_throughput(self, line: str) -> bool:
+        """Take a throughput line into the block whose mean it names, or the last; tell whether it was one."""
+        found = _THROUGHPUT.search(line) if "NPU_compute_time" in line else None
+        if not found:
+            return False
+        batch, mean, throughput = (number(text) if text else None for text in found.groups())
+        named = None if mean is None else self._last(self._by_mean.get(mean, []))
+        place = self._last(self._waiting) if named is None else named
+        if place is None:
+            self.all.append(Block())
+            place = len(self.all) - 1
+        factor = None if batch is None else whole(batch)
+        self.all[place] = replace(self.all[place], throughput=throughput, batch=factor, stated_mean=mean)
+        return True
+
+    def _last(self, places: list[int]) -> int | None:
+        while places and self.all[places[-1]].throughput is not None:
+            places.pop()
+        return places[-1] if places else None
 
 
-def read_times(line: str, blocks: list[Block]) -> bool:
-    """Take a line of times into the last block, or into a new one; tell whether it was one."""
-    found = _TIMES.search(line)
-    if not found:
-        return False
-    parts = _Parts()
-    for name, percent, text in _PART.findall(found[2]):
-        value = number(text)
+def _statistics(text: str) -> Statistics:
+    values: dict[str, float] = {}
+    percentiles: dict[float, float] = {}
+    for name, percent, told in _PART.findall(text):
+        value = number(told)
         if value is not None and percent:
-            parts.percentiles[float(percent)] = value
+            percentiles[float(percent)] = value
         elif value is not None:
-            parts.values[NAMES[name]] = value
-    name = BLOCKS[found[1]]
-    last = blocks[-1] if blocks else None
-    # H2D comes before compute, D2H after it, throughput at the end; two devices may print into one another.
-    if last is None or name in last.told or (name != "d2h" and last.throughput is not None):
-        blocks.append(Block())
-    told = Statistics(**parts.values, percentiles=parts.percentiles)
-    changes: dict[str, Any] = {name: told, "told": (*blocks[-1].told, name)}
-    blocks[-1] = replace(blocks[-1], **changes)
-    return True
-
-
-def read_throughput(line: str, blocks: list[Block]) -> bool:
-    """Take a throughput line into the block whose mean it names, or the last; tell whether it was one."""
-    found = _THROUGHPUT.search(line) if "NPU_compute_time" in line else None
-    if not found:
-        return False
-    batch, mean, throughput = (number(text) if text else None for text in found.groups())
-    waiting = [place for place, block in enumerate(blocks) if block.throughput is None and "compute" in block.told]
-    named = [place for place in waiting if mean is not None and blocks[place].compute.mean == mean]
-    if not waiting:
-        blocks.append(Block())
-    place = (named or waiting or [len(blocks) - 1])[-1]
-    factor = None if batch is None else whole(batch)
-    blocks[place] = replace(blocks[place], throughput=throughput, batch=factor, stated_mean=mean)
-    return True
+            values[NAMES[name]] = value
+    return Statistics(**values, percentiles=percentiles)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.logs import ais_bench, benchmark, trtexec
+from bench.logs import trtexec_setting as setting
 from bench.logs.statistics import Statistics
 
 
@@ -23,25 +24,42 @@ class Figure:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
+HOST, DEVICE = "host wall", "device compute"
+"""What was timed: from one call to the next as the host sees it, or what the device does alone."""
+
+
+DOUBTFUL = {"throughput_disagrees", "mean_disagrees", "samples_disagree_mean"}
+
+
 def of_trtexec(log: trtexec.Log, batch: int, times: trtexec.Times | None = None) -> list[Figure]:
-    """Return device_compute, latency and throughput, from the samples where they are given."""
+    """Return device_compute, latency and throughput, from the samples where they are given.
+
+    No latency where nothing was copied: trtexec prints one all the same, which is compute under another name.
+    """
     compute, compute_ms = (times.compute, times.compute_ms) if times else (log.gpu_compute, ())
     latency, latency_ms = (times.latency or log.latency, times.latency_ms) if times else (log.latency, ())
     said = "of the samples" if times else "as printed"
+    copied = log.transfers
+    if copied is None and times and times.h2d_ms:
+        copied = max(times.h2d_ms) > 0
+    more = {"timed_section": DEVICE, "transfers": copied, "spin_wait": log.spin_wait, "cuda_graph": log.cuda_graph}
     found = []
     if compute.mean is not None:
-        found.append(Figure("device_compute", compute.mean, "ms", f"GPU Compute mean, {said}", compute, compute_ms))
-    if latency.mean is not None:
-        formula = f"Latency mean, {said}: copy in, compute and copy out"
-        found.append(Figure("latency", latency.mean, "ms", formula, latency, latency_ms))
-    return found + _trtexec_rate(log, batch, compute)
+        formula = f"GPU Compute mean, {said}"
+        found.append(Figure("device_compute", compute.mean, "ms", formula, compute, compute_ms, more))
+    if latency.mean is not None and (copied or (copied is None and log.version < setting.TURNED)):
+        unknown = "" if copied else "; whether anything was copied is not told"
+        formula = f"Latency mean, {said}: copy in, compute and copy out{unknown}"
+        found.append(Figure("latency", latency.mean, "ms", formula, latency, latency_ms, more))
+    rate = _trtexec_rate(log, batch, compute, sampled=times is not None)
+    return found + [replace(figure, more={**more, **figure.more}) for figure in rate]
 
 
-def _trtexec_rate(log: trtexec.Log, batch: int, compute: Statistics) -> list[Figure]:
+def _trtexec_rate(log: trtexec.Log, batch: int, compute: Statistics, sampled: bool) -> list[Figure]:
     """Return throughput by the wall clock where the log tells what a query is, else by the mean of compute."""
     if "throughput_disagrees" in log.flags:
         return []
-    implicit = log.query_samples is not None or "--batch=" in (log.command or "")
+    implicit = log.query_samples is not None or (log.batch is not None and not log.query_is_execution)
     # A query is an execution unless the engine's batch is implicit, which no engine of an ONNX file has.
     known = implicit or batch == 1 or "--onnx=" in (log.command or "") or log.query_is_execution
     if log.throughput_qps and known:
@@ -50,8 +68,9 @@ def _trtexec_rate(log: trtexec.Log, batch: int, compute: Statistics) -> list[Fig
             if implicit
             else (log.throughput_qps * batch, f"printed qps x batch {batch}, a query is an execution")
         )
-        return [Figure("throughput", value, "images/s", formula)]
-    if compute.mean and "several_streams" not in log.flags:
+        return [Figure("throughput", value, "images/s", formula, more={"timed_section": HOST})]
+    contradictory = not sampled and any(flag.startswith("gpu_compute_") for flag in log.flags)
+    if compute.mean and not contradictory and "several_streams" not in log.flags:
         formula = f"1000 x batch {batch} / GPU Compute mean: without gaps between executions"
         return [Figure("throughput", 1000 * batch / compute.mean, "images/s", formula)]
     return []
@@ -62,6 +81,7 @@ def of_ais_bench(log: ais_bench.Log, batch: int) -> list[Figure]:
     found = []
     for block in log.blocks:
         more = {
+            "timed_section": DEVICE,
             "printed_throughput": block.throughput,
             "printed_batch": block.batch,
             "executions": block.count,
@@ -74,8 +94,8 @@ def of_ais_bench(log: ais_bench.Log, batch: int) -> list[Figure]:
             found.append(
                 Figure("device_compute", block.mean, "ms", formula, block.compute, tuple(block.samples_ms), told)
             )
-        # A rate that contradicts its own mean is no rate: one of the two belongs to another run.
-        if block.mean and not {"throughput_disagrees", "mean_disagrees"} & set(block.flags()):
+        # A rate that contradicts its own mean is no rate: one of the two belongs to another run, or was edited.
+        if block.mean and not any(flag in DOUBTFUL or flag.startswith("compute_") for flag in block.flags()):
             formula = f"1000 x batch {batch} / NPU_compute_time mean: without copies and without gaps"
             found.append(Figure("throughput", 1000 * batch / block.mean, "images/s", formula, more=told))
     return found
@@ -87,5 +107,6 @@ def of_benchmark(log: benchmark.Log) -> list[Figure]:
         return []
     name = "ave_throughputRate" if log.mode == "pure" else "Interface throughputRate"
     per_sample = log.latency_per_sample_ms
-    more = {} if per_sample is None else {"latency_per_sample_ms": per_sample}
+    more: dict[str, Any] = {"timed_section": HOST}
+    more |= {} if per_sample is None else {"latency_per_sample_ms": per_sample}
     return [Figure("throughput", log.throughput, "images/s", f"{name}, as printed", more=more)]

@@ -14,6 +14,9 @@ from fixtures.errors import SetupError
 NUMBER = r"[0-9]{1,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?(?![0-9.])"
 """As the tools write one; never signed, for nothing they print can be negative."""
 
+LARGEST = 1e15
+"""No tool counts or times so much; a sum of what is below cannot overflow."""
+
 _LINE = re.compile(r"[^\r\n]+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
 _MARKS = " \t>|*-`\ufeff"
@@ -39,14 +42,14 @@ def number(text: str) -> float | None:
 
 
 def plain(value: object) -> float | None:
-    """Return a number of a JSON document; None for anything else, and for one that is negative or not finite."""
+    """Return a number of a JSON document; None for anything else, and for one below 0 or above LARGEST."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         converted = float(value)
     except OverflowError:
         return None
-    return converted if math.isfinite(converted) and converted >= 0 else None
+    return converted if 0 <= converted <= LARGEST else None
 
 
 def whole(value: float) -> int | float:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from bench.logs.reading import NUMBER, agree, lines, number
 from bench.logs.statistics import Statistics
 from bench.logs.trtexec_counts import Counts
+from bench.logs.trtexec_log import Log, numbers
 from bench.logs.trtexec_summary import Summary
 from bench.logs.trtexec_times import Times, parse_times
 
@@ -26,11 +25,18 @@ _VERSION = re.compile(r"TensorRT version: ([0-9]{1,3}(?:\.[0-9]{1,4}){1,3})")
 _QUERIES = re.compile(rf"Timing trace has ([0-9]{{1,18}}) queries over ({NUMBER}) s\b")
 _UNSTABLE = re.compile(rf"GPU compute time is unstable, with coefficient of variance = ({NUMBER})%")
 _SHAPE = re.compile(
-    r"(?:Input binding for \S{1,300} with dimensions |Automatically overriding shape to: "
+    r"(?:Input binding for \S{1,300} with dimensions |Automatically (?:overriding|setting) shape to: "
     r"|Created input binding for \S{1,300} with dimensions )([0-9]{1,9}(?:x[0-9]{1,9}){0,9})(?![0-9x])"
 )
 _REQUESTED = re.compile(r"--shapes=(\S+)")
 _OPTION = re.compile(r"(Data transfers|Spin-wait|CUDA Graph): (Enabled|Disabled)$")
+_TOLD = re.compile(r"(Selected Device|Compute Capability|Precision|Load engine):[ \t]?(.{0,4096})$")
+_FORMS = {
+    "Selected Device": re.compile(r"\S.{0,99}"),
+    "Compute Capability": re.compile(r"[0-9]{1,3}\.[0-9]{1,2}"),
+    "Precision": re.compile(r"Strongly Typed|(?:\+?(?:FP|BF|INT)[0-9]{1,2}){1,8}(?: \([a-z ]{1,60}\))?"),
+    "Load engine": re.compile(r".*"),
+}
 _AVERAGE = re.compile(rf"Average over [0-9]{{1,9}} runs is {NUMBER} ms")
 
 WARNINGS = {
@@ -39,72 +45,11 @@ WARNINGS = {
     "bound by device-to-host transfers": "d2h_bound",
     "Multiple inference streams are used": "several_streams",
     "Automatically overriding shape": "shape_overridden",
+    "Automatically setting shape": "shape_overridden",  # of an engine that was loaded
 }
 
 ENQUEUE_BOUND = 0.8
 """trtexec warns where the median of enqueueing is above this part of the GPU's median."""
-
-
-@dataclass(frozen=True)
-class Log:
-    """The last run that the text holds, and in it the last summary."""
-
-    status: str | None = None
-    """passed, failed, waived; None where no end is told: a crash leaves none, an excerpt neither."""
-    layout: str = "none"
-    tensorrt_version: str | None = None
-    throughput_qps: float | None = None
-    """As printed: a query is an execution, but a sample where the engine's batch is implicit; 0 of 7.x is unknown."""
-    blocks: Mapping[str, Statistics] = field(default_factory=dict)
-    """Milliseconds per execution: latency, end_to_end, enqueue, h2d, gpu_compute, d2h."""
-    walltime_s: float | None = None
-    gpu_total_s: float | None = None
-    queries: int | None = None
-    query_samples: int | None = None
-    """Samples per query where the totals tell that the batch is implicit: the rate is multiplied by it already."""
-    query_is_execution: bool = False
-    """Whether the totals tell that a query is an execution of the whole batch."""
-    command: str | None = None
-    shapes: tuple[tuple[int, ...], ...] = ()
-    """Of the inputs, as bound; as asked for where the log does not say."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    logged: str | None = None
-    """The last time stamp, in the clock of the host that wrote it."""
-    flags: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
-
-    @property
-    def latency(self) -> Statistics:
-        """Return copy in, compute and copy out, in milliseconds per execution."""
-        return self.blocks.get("latency", Statistics())
-
-    @property
-    def gpu_compute(self) -> Statistics:
-        """Return compute alone, in milliseconds per execution."""
-        return self.blocks.get("gpu_compute", Statistics())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON; null for what the text does not hold."""
-        return {
-            "status": self.status,
-            "layout": self.layout,
-            "tensorrt_version": self.tensorrt_version,
-            "throughput_qps": self.throughput_qps,
-            "latency_ms": _three(self.latency),
-            "gpu_compute_ms": _three(self.gpu_compute),
-            "blocks_ms": {name: block.as_dict() for name, block in self.blocks.items()},
-            "walltime_s": self.walltime_s,
-            "gpu_total_s": self.gpu_total_s,
-            "queries": self.queries,
-            "query_samples": self.query_samples,
-            "query_is_execution": self.query_is_execution,
-            "command": self.command,
-            "shapes": [list(shape) for shape in self.shapes],
-            "options": dict(self.options),
-            "logged": self.logged,
-            "flags": list(self.flags),
-            "unread": list(self.unread),
-        }
 
 
 def parse(text: str) -> Log:
@@ -128,7 +73,8 @@ class _Run:
     command: str | None = None
     summary: Summary = field(default_factory=Summary)
     summaries: int = 0
-    bound: list[tuple[int, ...]] = field(default_factory=list)
+    bound: dict[tuple[int, ...], None] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     queries: tuple[int, float | None] | None = None
     averages: bool = False
@@ -164,8 +110,10 @@ class _Run:
             self.version = self.version or found[1]
         else:
             self.averages |= _AVERAGE.match(line) is not None
-        if (found := _SHAPE.search(line)) and (shape := _dimensions(found[1])) not in self.bound:
-            self.bound.append(shape)
+            if (found := _TOLD.match(line)) and _FORMS[found[1]].fullmatch(found[2]):
+                self.told[found[1]] = found[2]
+        if found := _SHAPE.search(line):
+            self.bound[_dimensions(found[1])] = None
         for words, flag in WARNINGS.items():
             if words in line:
                 self.flags[flag] = None
@@ -183,8 +131,7 @@ class _Run:
             flags += ["throughput_disagrees"] * (not agree(summary.throughput, queries / self.queries[1], 0.01))
         enqueue, compute = (blocks.get(name, Statistics()).median for name in ("enqueue", "gpu_compute"))
         flags += ["enqueue_bound"] * (enqueue is not None and compute is not None and enqueue > ENQUEUE_BOUND * compute)
-        version = tuple(map(int, self.version.split("."))) if self.version else ()
-        layout = summary.layout(version) if summary else "legacy-average" if self.averages else "none"
+        layout = summary.layout(numbers(self.version)) if summary else "legacy-average" if self.averages else "none"
         return Log(
             self.status,
             layout,
@@ -200,9 +147,18 @@ class _Run:
             tuple(self.bound) or _requested(self.command or ""),
             dict(self.options),
             self.logged,
+            self.told.get("Selected Device"),
+            self.told.get("Compute Capability"),
+            self.told.get("Precision"),
+            self._loaded(),
             tuple(dict.fromkeys(flags)),
             (*summary.unread(), *([] if summary else ["no performance summary"])),
         )
+
+    def _loaded(self) -> bool | None:
+        if self.command and ("--loadEngine=" in self.command or "--onnx=" in self.command):
+            return "--loadEngine=" in self.command
+        return bool(self.told["Load engine"]) if "Load engine" in self.told else None
 
 
 def _decoded(text: str) -> str:
@@ -220,7 +176,3 @@ def _requested(command: str) -> tuple[tuple[int, ...], ...]:
     found = _REQUESTED.search(command)
     shapes = (part.rpartition(":")[2] for part in found[1].split(",")) if found else ()
     return tuple(_dimensions(shape) for shape in shapes if re.fullmatch(r"[0-9]{1,9}(?:x[0-9]{1,9}){0,9}", shape))
-
-
-def _three(block: Statistics) -> dict[str, float | None]:
-    return {"mean": block.mean, "median": block.median, "p99": block.p99}

@@ -188,8 +188,13 @@ class InferenceSession:
         if any(not output.size for output in self.outputs) and not self.outsize:
             say("[ERROR] out i:0 size is zero")
             raise RuntimeError("[3011][Infer: find outputsize is zero please check outputsize is set correct] ")
+        if SETTINGS.get("tells"):
+            say(f"[RUN] {feeds[0]._array.flat[0]:g}")
         took = 1.0 + len(self._sumary.exec_time_list)
-        self._sumary.exec_time_list.append((self.clock, self.clock + took) if LATER else took)
+        if not SETTINGS.get("forgets"):
+            self._sumary.exec_time_list.append((self.clock, self.clock + took) if LATER else took)
+        elif not self._sumary.exec_time_list:
+            self._sumary.exec_time_list.append(took)
         self.clock += took
         found = []
         for name in names:
