@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def _wait(request: dict[str, Any]) -> None:
 
 def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
     """Time calls one after the other."""
-    order = _order(len(inputs), request["seed"])
+    order = chain.from_iterable(_orders(len(inputs), request["seed"]))
     warmup = _calls(session, inputs, order, request["warmup_calls"], request["warmup_seconds"])
     session.device_ms()  # those of the warm-up
     _wait(request)
@@ -122,9 +123,10 @@ def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict
 
 def _by_tool(session: SelfTimed, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
     """Let a tool time that does so itself; where it tells no host times, its device times stand for them."""
+    order = next(_orders(len(inputs), request["seed"]))
     _wait(request)
     wall = time.perf_counter_ns()
-    timed = session.time(inputs, request["seconds"], request["warmup_seconds"])
+    timed = session.time([inputs[index] for index in order], request["seconds"], request["warmup_seconds"])
     wall = time.perf_counter_ns() - wall
     return {
         "warmup_ns": [],
@@ -137,7 +139,7 @@ def _by_tool(session: SelfTimed, inputs: list[tuple[np.ndarray, ...]], request: 
         "log": timed.log,
         "tool": dict(timed.details),
         "different_inputs": len(inputs) * len(inputs[0][0]),
-        "kept": {index: outputs[0] for index, outputs in timed.outputs.items()},
+        "kept": {order[place]: outputs[0] for place, outputs in timed.outputs.items()},
     }
 
 
@@ -160,11 +162,11 @@ def _read(path: Path) -> list[tuple[np.ndarray, ...]]:
     return [tuple(arrays) for arrays in batches.values()]
 
 
-def _order(count: int, seed: int) -> Iterator[int]:
-    """Go through all batches in a random order, again and again."""
+def _orders(count: int, seed: int) -> Iterator[list[int]]:
+    """Yield one random order of all batches after the other."""
     shuffler = random.Random(seed)
     while True:
-        yield from shuffler.sample(range(count), count)
+        yield shuffler.sample(range(count), count)
 
 
 @dataclass

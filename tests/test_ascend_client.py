@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -246,14 +245,6 @@ def test_outputs_of_three_batches_come_back_by_their_place(engine):
         again = loaded.time(BATCHES[3:4], seconds=0, warmup_seconds=0)  # nothing of the first time is left
         np.testing.assert_array_equal(again.outputs[0][0], BATCHES[3][0])
         assert len(again.host_ns) == 1
-
-
-def test_a_seed_shuffles_every_round_anew_as_the_other_runtimes_are(engine):
-    with opened(engine, tells=True) as loaded:
-        timed = loaded.time(BATCHES, seconds=0, warmup_seconds=0, seed=7)
-        assert runs(loaded._worker.log)[5:] == random.Random(7).sample(range(5), 5)
-        for place, (out, _) in timed.outputs.items():
-            np.testing.assert_array_equal(out, BATCHES[place][0])
 
 
 def test_it_goes_on_for_as_long_as_it_is_told(engine):

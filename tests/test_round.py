@@ -4,7 +4,7 @@ import json
 import math
 import os
 import threading
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from bench.rounds import _write
 from fixtures import digest
 from fixtures.dataset import Sample
 from fixtures.feed import Feed
+from fixtures.runtime import Timed
 from tests import tiny
 
 
@@ -42,13 +43,13 @@ def test_a_large_batch_is_fed_twice_and_no_more():
 
 @given(st.integers(1, 9), st.integers(0, 2**32))
 def test_goes_through_all_batches_before_one_comes_again(count, seed):
-    order = list(islice(bench_round._order(count, seed), 3 * count))
+    order = list(islice(chain.from_iterable(bench_round._orders(count, seed)), 3 * count))
     for start in range(0, 3 * count, count):
         assert sorted(order[start : start + count]) == list(range(count))
 
 
 def test_the_order_is_that_of_the_seed():
-    first, again, other = (list(islice(bench_round._order(8, seed), 24)) for seed in (1, 1, 2))
+    first, again, other = (list(islice(chain.from_iterable(bench_round._orders(8, seed)), 24)) for seed in (1, 1, 2))
     assert first == again != other
 
 
@@ -142,3 +143,24 @@ def test_writes_the_answer_in_one_step(request_for, tmp_path):
     assert bench_round.main([str(request)]) == 0
     assert json.loads((tmp_path / "answer.json").read_text())["process"] == os.getpid()
     assert not list(tmp_path.glob(".answer*"))
+
+
+def test_a_tool_is_given_the_batches_in_a_random_order_and_its_outputs_are_told_apart(tmp_path, monkeypatch):
+    inputs = [(np.full(2, number, np.float32),) for number in range(8)]
+    seen = []
+
+    class Tool:
+        def time(self, batches, seconds, warmup_seconds):
+            seen.append([int(batch[0][0]) for batch in batches])
+            outputs = {place: (batch[0] * 10,) for place, batch in enumerate(batches)}
+            return Timed((1.0,), (2_000_000,), outputs, begun_ns=(5,))
+
+    monkeypatch.setattr(bench_round, "GO", threading.Event())
+    bench_round.GO.set()
+    request = {"ready": str(tmp_path / "ready"), "seed": 7, "seconds": 0, "warmup_seconds": 0}
+    taken = bench_round._by_tool(Tool(), inputs, request)
+    bench_round._by_tool(Tool(), inputs, {**request, "seed": 8})
+    assert sorted(seen[0]) == list(range(8))
+    assert list(range(8)) != seen[0] != seen[1]
+    assert all((output == 10 * index).all() for index, output in taken["kept"].items())
+    assert (taken["samples_ns"], taken["begun_ns"], taken["timed_section"]) == ([2_000_000], [5], "host wall")
