@@ -138,7 +138,7 @@ def test_a_missing_one_tells_every_way_out_in_one_line_for_all_models(monkeypatc
     for way in (
         "install TensorRT",
         "--trtexec=FILE",
-        "python -m bench import FILE --model M --size S --batch B --backend t4_trtexec",
+        "python -m bench import --backend t4_trtexec",
         "--emulate",
     ):
         assert way in missing.next_step
