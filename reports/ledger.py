@@ -15,7 +15,7 @@ from fixtures.case import Case
 from reports import environment
 from reports.entry import Entry, Record
 from reports.evidence import Evidence
-from reports.measurement import Measurement
+from reports.measurement import Measurement, now
 from reports.run import End, Run
 from reports.schema import EvidenceError, UnwritableError
 from reports.skip import Skip
@@ -38,6 +38,7 @@ class Ledger:
         self.evidence = tuple(evidence)
         self.run = run or uuid.uuid4().hex
         self.argv = tuple(argv)
+        self.started = now()
         self.test = ""
         self.entries: list[Entry] = []
         """Every line of this run so far, header and end included."""
@@ -87,7 +88,7 @@ class Ledger:
     def _open(self) -> None:
         if self.closed:
             raise EvidenceError(f"{self.path}: expected records before the end of the run, found one after it")
-        header = Entry(self.run, Run(self.argv, environment.describe()))
+        header = Entry(self.run, Run(self.argv, environment.describe(), self.started))
         line = _line(header)
         check_writable(self.path)
         try:
