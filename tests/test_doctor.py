@@ -236,6 +236,18 @@ def test_stand_ins_are_offered_for_what_is_not_ready(registry, page):
     assert not any("stand-ins" in line for line in page("--emulate")[1])
 
 
+def test_stand_ins_that_need_more_than_those_are_not_offered(registry, page, monkeypatch):
+    registry(ascend310=Runtime(emulator=True, runs=NO_RUNNER), ascend310p=Runtime(emulator=True, runs=NO_RUNNER))
+    examine = doctor.examine
+
+    def examined(name, emulate, models):
+        found = examine(name, emulate, models)
+        return replace(found, state=doctor.READY) if emulate and name == "ascend310p" else found
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    assert page()[1][-1].split(maxsplit=1) == ["next", "pytest -m accuracy --emulate --backend ascend310p"]
+
+
 @pytest.mark.parametrize(
     ("device", "told"),
     [

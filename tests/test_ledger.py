@@ -245,3 +245,10 @@ def test_evidence_that_was_given_is_not_written_again(tmp_path):
     ledger = Ledger(tmp_path / "run.jsonl", [given])
     ledger.close(0)
     assert not ledger.path.exists()
+
+
+def test_a_run_started_when_it_did_and_not_with_its_first_record(tmp_path):
+    ledger = Ledger(tmp_path / "evidence.jsonl")
+    measurement = records.measurement()  # taken now, after the run was started
+    ledger.add(measurement)
+    assert read(ledger.path).entries[0].record.started == ledger.started < measurement.taken
