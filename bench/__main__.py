@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from bench import importing
-from fixtures import catalogue
-from fixtures.errors import SetupError
+from fixtures import commands
 
 COMMANDS = {"import": importing.main}
 USAGE = """usage: python -m bench COMMAND ...
@@ -18,16 +17,7 @@ Each has --help. SIGNOFF_CATALOGUE adds your own models and backends."""
 
 def main(argv: list[str]) -> int:
     """Hand the arguments to the command."""
-    if not argv or argv[0] not in COMMANDS:
-        asked_for_help = argv[:1] in (["-h"], ["--help"])
-        print(USAGE, file=sys.stdout if asked_for_help else sys.stderr)
-        return 0 if asked_for_help else 2
-    try:
-        catalogue.extend_from_environment()
-    except SetupError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return COMMANDS[argv[0]](argv[1:])
+    return commands.run(argv, COMMANDS, USAGE)
 
 
 if __name__ == "__main__":
