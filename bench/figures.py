@@ -31,6 +31,10 @@ def measurements(
     card: dict[str, Any] = {"per": "card" if many else "device", "devices": len(rounds), "timed_section": section}
     by_tool = "tool" in first.details
     notes = [f"one round of {'executions that the tool times' if by_tool else 'serial, completed calls'}, {section}"]
+    if backend.emulated:
+        notes.append(
+            "of a stand-in: host wall is this processor's, device times are a formula's, and none is a device's"
+        )
     if many:
         notes.append(f"{len(rounds)} devices of one card at once, over the time they had in common")
         notes.append(f"percentiles and device compute are those of device {first.device}")

@@ -251,7 +251,9 @@ def test_device_compute_is_a_figure_of_its_own():
 
 def test_what_is_emulated_or_supplied_is_never_called_measured():
     taken = [taken_at([0], [10])]
-    assert measured(taken, "cards~emulated")[0].source == "emulated"
+    emulated = measured(taken, "cards~emulated")[0]
+    assert emulated.source == "emulated"
+    assert "none is a device's" in emulated.notes[1]
     assert measured(taken, origin="supplied")[0].source == "supplied"
 
 
