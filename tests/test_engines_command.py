@@ -381,3 +381,14 @@ def test_the_command_is_found_and_tells_its_verbs(tmp_path: Path) -> None:
     )
     for verb in ("list", "why", "build", "verify", "export", "import", "prune", "pack", "unpack"):
         assert f"\n    {verb} " in done.stdout
+
+
+@pytest.mark.parametrize(("make", "found"), [("touch", "a file"), (None, "nothing")])
+@pytest.mark.parametrize("verb", [["list"], ["verify"], ["prune", "--max-size", "1GB"]])
+def test_a_wrong_path_is_not_taken_for_an_empty_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: list[str], make: str | None, found: str
+) -> None:
+    if make:
+        (tmp_path / "wrong").touch()
+    assert main([*verb, f"--engine-cache={tmp_path / 'wrong'}"]) == 1
+    assert f"expected a folder of engines; found {found}; check the path" in capsys.readouterr().err
