@@ -1,43 +1,42 @@
 """One timed round in a fresh process: `python -m bench.round REQUEST.json`, started in the checkout.
 
-The request names catalogues, case, engine with sha256, inputs, expected outputs, device, seed and how long to time; the
-answer is written beside it. Loaded and warm, it says that it is ready and waits to be let go, so that several can start
-together. The caller holds the locks of devices and host.
+The request names catalogues, one arm or the two of a pair (case, engine with sha256, inputs, expected outputs, device),
+seed, mode and how long to time; the answer is written beside it. Loaded and warm, and again before its offline window,
+it says that it is ready and waits to be let go, so that several go together. The caller holds the locks of devices and
+host.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import math
 import os
-import random
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.logs import ais_bench, benchmark, trtexec
+from bench.child import alone, together, tools
+from bench.child.arrays import Stored
+from bench.child.guards import Guards, empty_call_ns, flags
+from bench.child.timing import PairPlan, orders
+from bench.mode import WHOLE
 from fixtures import backend as backends
-from fixtures import catalogue, digest
+from fixtures import catalogue, digest, host
 from fixtures.case import Case
-from fixtures.device import Device
+from fixtures.device import CPU, Device
+from fixtures.runtime import Runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fixtures.runtime import SelfTimed, Session
+    from fixtures.runtime import Session
 
-READERS = {"trtexec": trtexec, "ais_bench": ais_bench, "benchmark": benchmark}
-"""Read what a tool prints, by the name of its runtime."""
-FIGURES = ("throughput_qps", "latency_ms", "gpu_compute_ms", "throughput", "compute_ms", "batch")
-GO = threading.Event()
-CHECKED = 3
-"""Timed calls whose outputs are kept and compared: all of them would hold gigabytes."""
+GO = threading.Semaphore(0)
 
 
 def main(argv: list[str]) -> int:
@@ -52,149 +51,119 @@ def main(argv: list[str]) -> int:
 
 
 def _listen() -> None:
-    """Go when the caller says so, and end when it does, even if it was killed: our standard input closes then."""
+    """Go on when the caller says so, and end when it does, even if it was killed: our standard input closes then."""
     while os.read(0, 1):  # not sys.stdin: its lock, held here, would be fatal to the interpreter's own end
-        GO.set()
+        GO.release()
     os._exit(1)
 
 
+@dataclass(frozen=True)
+class _Arm:
+    """An engine to be timed, and what it is fed and must give."""
+
+    case: Case
+    engine: Path
+    inputs: Stored
+    expected: Stored
+    device: Device
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> _Arm:
+        """Read the JSON form; raise ValueError for an engine that is not the one that was judged."""
+        engine, wanted = Path(data["engine"]["path"]), data["engine"]["sha256"]
+        if (found := digest.of_file(engine)) != wanted:
+            raise ValueError(f"{engine}: expected sha256 {wanted[:16]}, found {found[:16]}")
+        stored = Stored(Path(data["inputs"])), Stored(Path(data["expected"]))
+        return cls(Case.from_dict(data["case"]), engine, *stored, Device(**data["device"]))
+
+    @property
+    def runtime(self) -> Runtime:
+        """Return what runs it."""
+        found: Runtime = catalogue.find("runtime", backends.find(self.case.backend).runtime)
+        return found
+
+    def open(self) -> Session:
+        """Load the engine."""
+        backend, model = backends.find(self.case.backend), catalogue.find("model", self.case.model)
+        return self.runtime.open(self.engine, model, self.case, backend, self.device)
+
+    def compared(self, kept: dict[int, np.ndarray]) -> dict[str, Any]:
+        """Return how far outputs of timed calls are from those of the accuracy path."""
+        errors = [relative_error(output, self.expected[index][0]) for index, output in kept.items()]
+        return {"checked_calls": len(kept), "largest_relative_error": max(errors, default=math.inf)}
+
+
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Load the engine, warm up, time calls one after the other, and compare a sample of their outputs.
+    """Load the engines, warm up, time them, and compare a sample of their outputs.
+
+    The answer has what is of each arm under `arms`, and beside it what is of the process.
 
     Raises ValueError for an engine that is not the one the request names.
     """
     catalogue.extend(Path(folder) for folder in request["catalogues"])
-    case = Case.from_dict(request["case"])
-    backend = backends.find(case.backend)
-    engine = Path(request["engine"]["path"])
-    found = digest.of_file(engine)
-    if found != request["engine"]["sha256"]:
-        raise ValueError(f"{engine}: expected sha256 {request['engine']['sha256'][:16]}, found {found[:16]}")
-    inputs = _read(Path(request["inputs"]))
-    expected = _read(Path(request["expected"]))
+    arms = [_Arm.read(each) for each in request["arms"]]
+    guards = Guards(empty_ns=empty_call_ns())
     started = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-    model, device = catalogue.find("model", case.model), Device(**request["device"])
-    with catalogue.find("runtime", backend.runtime).open(engine, model, case, backend, device) as session:
-        taken = _by_tool(session, inputs, request) if hasattr(session, "time") else _by_us(session, inputs, request)
-    if log := taken.pop("log", ""):
-        _read_summary(taken, backend.runtime, log)
-    kept = taken.pop("kept")
-    return {
-        "started": started,
-        "process": os.getpid(),
-        **taken,
-        "checked_calls": len(kept),
-        "largest_relative_error": max(
-            (relative_error(output, expected[index][0]) for index, output in kept.items()), default=math.inf
-        ),
-    }
+    with contextlib.ExitStack() as opened:
+        sessions = [opened.enter_context(arm.open()) for arm in arms]
+        guards.look()
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays; nobody looks through it again within a timed call
+        taken = _pair(arms, sessions, request) if len(arms) > 1 else _single(arms[0], sessions[0], request)
+        guards.look()
+    section, by_tool = taken.pop("section"), "tool" in taken["arms"][0]
+    computes = all(arm.device.id == CPU.id for arm in arms) and request["mode"] != WHOLE
+    calls = None if by_tool else taken.pop("calls")
+    told = guards.told(section, host.threads() if computes else None, calls)
+    samples = None if by_tool else taken.pop("shortest_ns")
+    for arm, each in zip(arms, taken["arms"], strict=True):
+        clocks = each.get("conditions_begin", {}), each.get("conditions_end", {})
+        each["flags"] = [*each.get("flags", ()), *flags(told, samples, *clocks)]
+        each.update(arm.compared(each.pop("kept")))
+    used = {"cpu_ns": section.cpu_ns} if not by_tool else {}
+    return {"started": started, "process": os.getpid(), **taken, **used, "wall_ns": section.wall_ns, "guards": told}
 
 
-def _wait(request: dict[str, Any]) -> None:
-    """Say that everything is loaded and warm; wait to be let go."""
-    Path(request["ready"]).touch()
-    GO.wait()
+def _wait(request: dict[str, Any], step: str) -> None:
+    """Say that this step can begin; wait to be let go."""
+    Path(request[step]).touch()
+    GO.acquire()
 
 
-def _by_us(session: Session, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
-    """Time calls one after the other."""
-    order = chain.from_iterable(_orders(len(inputs), request["seed"]))
-    warmup = _calls(session, inputs, order, request["warmup_calls"], request["warmup_seconds"])
-    session.device_ms()  # those of the warm-up
-    _wait(request)
-    conditions = getattr(session, "conditions", dict)
-    begin: dict[str, Any] = conditions()
-    cpu, wall = time.process_time_ns(), time.perf_counter_ns()
-    calls = _calls(session, inputs, order, max(request["calls"], len(inputs)), request["seconds"])
-    cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
-    return {
-        "warmup_ns": warmup.taken,
-        "samples_ns": calls.taken,
-        "begun_ns": calls.begun,
-        "device_ms": list(session.device_ms()),
-        "cpu_ns": cpu,
-        "wall_ns": wall,
-        "conditions_begin": begin,
-        "conditions_end": conditions(),
-        "timed_section": "host wall",
-        "kept": calls.kept,
-    }
+def _single(arm: _Arm, session: Session, request: dict[str, Any]) -> dict[str, Any]:
+    whole = request["mode"] == WHOLE
+    seconds, warmup = request["serial_seconds"], request["warmup_seconds"]
+    # A worker of ours times itself for the sake of our pipes; it would have to hold the whole data set.
+    if hasattr(session, "time") and not (whole and arm.runtime.alternates):
+        order = list(range(len(arm.inputs))) if whole else next(orders(len(arm.inputs), request["seed"]))
+        batches = arm.inputs if whole else [arm.inputs[index] for index in order]
+        _wait(request, "ready")
+        tool: Any = session
+        taken = tools.take(tool, batches, order, arm.case.batch, 0.0 if whole else seconds, warmup, arm.runtime.name)
+        return {"section": taken.pop("section"), "arms": [{**taken, "different_inputs": _images(arm)}]}
+
+    def wait(step: str) -> None:
+        _wait(request, step)
+
+    if whole:
+        return alone.whole(session, arm.inputs, arm.expected.numbers, warmup, wait)
+    inputs = list(arm.inputs)
+    times = alone.Times(seconds, warmup, request["window_seconds"], request["again"])
+    return alone.pure(session, inputs, arm.expected.numbers, arm.case.batch, request["seed"], times, wait)
 
 
-def _by_tool(session: SelfTimed, inputs: list[tuple[np.ndarray, ...]], request: dict[str, Any]) -> dict[str, Any]:
-    """Let a tool time that does so itself; where it tells no host times, its device times stand for them."""
-    order = next(_orders(len(inputs), request["seed"]))
-    _wait(request)
-    wall = time.perf_counter_ns()
-    timed = session.time([inputs[index] for index in order], request["seconds"], request["warmup_seconds"])
-    wall = time.perf_counter_ns() - wall
-    return {
-        "warmup_ns": [],
-        "samples_ns": list(timed.host_ns) or [round(milliseconds * 1e6) for milliseconds in timed.device_ms],
-        "timed_section": "host wall" if timed.host_ns else "device compute",
-        "device_ms": list(timed.device_ms),
-        **({"begun_ns": list(timed.begun_ns)} if timed.begun_ns else {}),
-        "wall_ns": wall,
-        "flags": list(timed.flags),
-        "log": timed.log,
-        "tool": dict(timed.details),
-        "different_inputs": len(inputs) * len(inputs[0][0]),
-        "kept": {order[place]: outputs[0] for place, outputs in timed.outputs.items()},
-    }
+def _pair(arms: list[_Arm], sessions: list[Session], request: dict[str, Any]) -> dict[str, Any]:
+    plan = PairPlan(request["pair_seconds"])
+    inputs = list(arms[0].inputs), list(arms[1].inputs)
+
+    def wait() -> None:
+        _wait(request, "ready")
+
+    return together.take((sessions[0], sessions[1]), inputs, request["seed"], plan, request["warmup_seconds"], wait)
 
 
-def _read_summary(taken: dict[str, Any], tool: str, log: str) -> None:
-    """Keep what the tool says of its own run: its figures beside the samples, and what it warns of as flags."""
-    if tool in READERS:
-        said = READERS[tool].parse(log)
-        taken["flags"] = list(dict.fromkeys([*taken["flags"], *said.flags]))
-        taken["tool"]["reported"] = {name: said.as_dict()[name] for name in FIGURES if name in said.as_dict()}
-
-
-def _read(path: Path) -> list[tuple[np.ndarray, ...]]:
-    """Return batches: the file holds `BATCH_TENSOR` arrays."""
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as stored:
-        batches: dict[int, list[np.ndarray]] = {}
-        for name in sorted(stored.files, key=lambda name: tuple(map(int, name.split("_")))):
-            batches.setdefault(int(name.split("_")[0]), []).append(stored[name])
-    return [tuple(arrays) for arrays in batches.values()]
-
-
-def _orders(count: int, seed: int) -> Iterator[list[int]]:
-    """Yield one random order of all batches after the other."""
-    shuffler = random.Random(seed)
-    while True:
-        yield shuffler.sample(range(count), count)
-
-
-@dataclass
-class _Calls:
-    """Nanoseconds per call, when each began (by one clock for all processes), and last outputs of some batches."""
-
-    taken: list[int] = field(default_factory=list)
-    begun: list[int] = field(default_factory=list)
-    kept: dict[int, np.ndarray] = field(default_factory=dict)
-
-
-def _calls(
-    session: Session, inputs: list[tuple[np.ndarray, ...]], order: Iterator[int], calls: int, seconds: float
-) -> _Calls:
-    """Time at least so many calls and so many seconds."""
-    clock = time.perf_counter_ns
-    found = _Calls()
-    end = clock() + int(seconds * 1e9)
-    while len(found.taken) < calls or clock() < end:
-        index = next(order)
-        batch = inputs[index]
-        before = clock()
-        outputs = session.run(batch)
-        found.taken.append(clock() - before)
-        found.begun.append(before)
-        if index in found.kept or len(found.kept) < CHECKED:
-            found.kept[index] = outputs[0]
-    return found
+def _images(arm: _Arm) -> int:
+    return len(arm.inputs) * len(arm.inputs[0][0])
 
 
 def relative_error(output: np.ndarray, expected: np.ndarray) -> float:

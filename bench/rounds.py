@@ -3,183 +3,216 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench import children
-from bench.children import RoundError
-from bench.inputs import DIFFERENT, batches
+from bench import children, recorded
+from bench.children import OutOfMemoryError, RoundError
+from bench.effort import Effort
 from bench.looks import Looks
-from fixtures import backend as backends
-from fixtures import catalogue, devices, durations, host, locks
+from bench.mode import PURE, WHOLE
+from bench.preparing import Arm, Prepared, on
+from fixtures import devices, durations, locks
 from fixtures.case import Case
 from fixtures.device import CPU, Device
-from fixtures.engines import Engine
-from fixtures.feed import Feed
-from fixtures.runtime import Runtime
 from fixtures.workshop import Workshop
 from reports.round import Round
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = ["Arm", "OutOfMemoryError", "RoundError", "Rounds"]
 
 SCRATCH = "signoff-round-"
-SECONDS = 2.0
-CALLS = 5
-WARMUP_SECONDS = 0.5
-WARMUP_CALLS = 3
-TOLERANCE = 1e-3
-"""Largest difference between the outputs of timed calls and of the accuracy path, relative to the largest output: the
-same engine in two processes may sum in another order, but computes the same."""
-KEPT = (
-    "cpu_ns",
-    "wall_ns",
-    "checked_calls",
-    "largest_relative_error",
-    "process",
-    "device_ms",
-    "begun_ns",
-    "timed_section",
-    "conditions_begin",
-    "conditions_end",
-    "tool",
-)
-"""What of an answer stands in the details of its round, where it is told."""
+ACCELERATOR_WARMUP_SECONDS = 2.0
+"""At least: clocks rise (measurement protocol 4.4)."""
+QUICK_PAIR_SECONDS, PAIR_SECONDS = 12.0, 300.0
+"""What a round of pairs takes at most, warm-up included, where five pairs do not take longer."""
+BATCH_SECONDS = 60.0
+"""By which the patience with a whole data set grows for every batch."""
 
 
 @dataclass
 class Rounds:
-    """Takes timed rounds of cases."""
+    """Takes timed rounds of cases. What their processes read is written once, and kept until `close`."""
 
     workshop: Workshop
+    _kept: dict[tuple[Case, str, bool], dict[str, Any]] = field(default_factory=dict)
+    _folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def take(self, case: Case, seed: int) -> Round:
+    def close(self) -> None:
+        """Remove what was kept."""
+        self._kept.clear()
+        if self._folder:
+            self._folder.cleanup()
+            self._folder = None
+
+    def take(self, case: Case, seed: int, effort: Effort, mode: str = PURE) -> Round:
         """Time one round in a fresh process on one device, which nobody else uses before or after.
 
         Raises SetupError where the engine cannot be made or the device is in use, RoundError where the process fails
-        or its outputs differ.
+        or its outputs differ, OutOfMemoryError where memory was short.
         """
-        return self._take(case, seed, whole_card=False)[0]
+        return self._take(case, seed, effort, mode, whole_card=False)[0]
 
-    def take_card(self, case: Case, seed: int) -> tuple[Round, ...]:
+    def take_card(self, case: Case, seed: int, effort: Effort, mode: str = PURE) -> tuple[Round, ...]:
         """Time one round on every device of a card at once, a process each, let go together; raise as `take` does.
+
+        None of them is taken again where it is not steady: they would not overlap any more.
 
         Raises RoundError for a tool that does not tell when its calls began: nothing would show that they overlapped.
         """
-        return self._take(case, seed, whole_card=True)
+        return self._take(case, seed, effort, mode, whole_card=True)
 
-    def _take(self, case: Case, seed: int, whole_card: bool) -> tuple[Round, ...]:
+    def take_pair(self, baseline: Arm, candidate: Arm, seed: int, effort: Effort) -> tuple[Round, Round]:
+        """Time two engines in one fresh process that take turns call by call; return the baseline's round first.
+
+        Raises what `take` raises, and RoundError for a tool that times itself in a process of its own.
+        """
+        arms = [Prepared.of(arm, self.workshop) for arm in (baseline, candidate)]
+        for arm in arms:
+            if not arm.runtime.alternates:
+                raise RoundError(
+                    f"{arm.case.id}: expected an engine that takes turns with another, call by call; found that "
+                    f"{arm.backend.runtime} times itself in a process of its own; compare two campaigns instead"
+                )
+        with self._prepared(arms, PURE) as (scratch, parts):
+            used = [devices.choose(arm.runtime, arm.backend) for arm in arms]
+            named = [{**part, "device": on(device)} for part, device in zip(parts, used, strict=True)]
+            request = self._request(named, effort, PURE, seed, used)
+            longest = QUICK_PAIR_SECONDS if not effort.signs_off else PAIR_SECONDS
+            request |= {"pair_seconds": longest, **_places(scratch, 0)}
+            with self._exclusively(list(zip(arms, used, strict=True))):
+                before = _looks(arms, used)
+                for each in before:
+                    each.refuse()
+                (answer,) = children.run(candidate.case, [request], scratch)
+                after = _looks(arms, used)
+        turns, shared = uuid.uuid4().hex, recorded.of_process(answer)
+        rounds = []
+        for place, (arm, device) in enumerate(zip(arms, used, strict=True)):
+            looked = before[place], after[place]
+            pair = {"id": turns, "arm": place, **answer["pair"], "other": arms[1 - place].case.id}
+            common = {"versions": arm.runtime.versions(arm.backend), **_siblings(device, *looked), "pair": pair}
+            told = {**shared, **answer["arms"][place]}
+            states = looked[0].found[0], looked[1].found[0]
+            rounds.append(recorded.round_of(arm, seed, effort, PURE, told, common, *states))
+        return rounds[0], rounds[1]
+
+    def _take(self, case: Case, seed: int, effort: Effort, mode: str, whole_card: bool) -> tuple[Round, ...]:
         began = time.monotonic()
-        backend = backends.find(case.backend)
-        runtime: Runtime = catalogue.find("runtime", backend.runtime)
-        feed = self.workshop.feed(case)
-        engine = self.workshop.sources.engine(case)
-        _sweep()
-        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
-            request = self._prepare(case, engine, feed, seed, Path(scratch))
-            # Ours must be unloaded: it would be taken for somebody else's, and the round takes the device's lock.
-            self.workshop.pool.close()
-            used = devices.card(runtime, backend) if whole_card else (devices.choose(runtime, backend),)
-            requests = [_on(device, request, number, Path(scratch)) for number, device in enumerate(used)]
-            names = [*(devices.lock(device, backend) for device in used), locks.HOST]
-            with locks.hold(names, self.workshop.progress.say):
-                before = Looks(runtime, backend, used)
+        arm = Prepared.of(Arm(case), self.workshop)
+        with self._prepared([arm], mode) as (scratch, (part,)):
+            used = self._devices(arm, whole_card)
+            named = [{**part, "device": on(device)} for device in used]
+            request = self._request(named[:1], effort, mode, seed, used)
+            request |= {"again": not whole_card}
+            if mode == WHOLE:
+                patience = children.PATIENCE_SECONDS + BATCH_SECONDS * -(-len(arm.feed.names) // case.batch)
+                request |= {"patience_seconds": patience}
+            requests = [{**request, "arms": [each], **_places(scratch, number)} for number, each in enumerate(named)]
+            with self._exclusively([(arm, device) for device in used]):
+                before = Looks(arm.runtime, arm.backend, used)
                 before.refuse()
-                answers = children.run(case, requests, Path(scratch))
-                after = Looks(runtime, backend, used)
-        if whole_card and any("begun_ns" not in answer for answer in answers):
+                answers = children.run(case, requests, scratch)
+                after = Looks(arm.runtime, arm.backend, used)
+        told = [{**recorded.of_process(answer), **answer["arms"][0]} for answer in answers]
+        if whole_card and any("begun_ns" not in each for each in told):
             raise RoundError(
                 f"{case.id}: expected to see when each call began, so that the devices of a card can be seen to run "
-                f"together; found that {backend.runtime} does not tell; leave --device=card out"
+                f"together; found that {arm.backend.runtime} does not tell; leave --device=card out"
             )
-        if len(used) == 1:
-            answers[0].pop("begun_ns", None)  # tells only how several lie beside each other
         if self.workshop.selection.subset is None:
             durations.note("round", case, time.monotonic() - began)
-        common = {"versions": runtime.versions(backend), **({} if CPU in used else after.beside(before))}
+        card = {"card_round": uuid.uuid4().hex} if whole_card else {}
+        versions = arm.runtime.versions(arm.backend)
+        common = {"versions": versions, **_siblings(used[0], before, after), **card}
         return tuple(
-            self._round(case, engine, feed, seed, answer, common, *looks)
-            for answer, *looks in zip(answers, before.found, after.found, strict=True)
+            recorded.round_of(arm, seed, effort, mode, each, common, *states)
+            for each, *states in zip(told, before.found, after.found, strict=True)
         )
 
-    def _round(
-        self,
-        case: Case,
-        engine: Engine,
-        feed: Feed,
-        seed: int,
-        answer: dict[str, Any],
-        common: dict[str, Any],
-        device: Device,
-        after: Device,
-    ) -> Round:
-        if not (error := answer["largest_relative_error"]) <= TOLERANCE:
-            raise RoundError(
-                f"{case.id}: expected the timed calls to compute what the accuracy path computes; found outputs that "
-                f"differ by {error:.2g} of the largest value, allowed {TOLERANCE:g}; nothing was measured; "
-                f"judge the engine first: pytest -m accuracy --model {case.model} --backend {case.backend}"
-            )
-        different = min(DIFFERENT, len(feed.names), answer.get("different_inputs", DIFFERENT))
-        flags = {
-            "few_inputs": different < DIFFERENT,
-            "device_used_by_others": bool(after.busy),
-            "device_unhealthy": bool(after.unhealthy),
-            "slowed": any("slowed" in answer.get(name, {}) for name in ("conditions_begin", "conditions_end")),
-            "siblings_in_use": bool(common.get("siblings")),
-            "exclusivity_unknown": bool(device.unknown or after.unknown),
-        }
-        return Round(
-            case,
-            engine.sha256,
-            tuple(answer["samples_ns"]),
-            tuple(answer["warmup_ns"]),
-            case.batch,
-            device.id,
-            seed,
-            answer["started"],
-            flags=(*(name for name, holds in flags.items() if holds), *answer.get("flags", ())),
-            details={
-                **{name: answer[name] for name in KEPT if answer.get(name) not in (None, [], {})},
-                "threads": host.threads(),
-                "data": feed.digest,
-                "inputs": feed.described,
-                "different_inputs": different,
-                **common,
-                **({} if device.id == "cpu" else {"before": device.as_dict(), "after": after.as_dict()}),
-            },
-        )
+    def _devices(self, arm: Prepared, whole_card: bool) -> tuple[Device, ...]:
+        if whole_card:
+            return devices.card(arm.runtime, arm.backend)
+        return (devices.choose(arm.runtime, arm.backend),)
 
-    def _prepare(self, case: Case, engine: Engine, feed: Feed, seed: int, scratch: Path) -> dict[str, Any]:
-        """Write inputs and what the accuracy path makes of them; return the request."""
-        session = self.workshop.pool.session(case, backends.find(case.backend), engine)
-        inputs = batches(feed, case.batch)[: getattr(session, "most_batches", None)]
-        expected = [session.run(batch) for batch in inputs]
-        _write(scratch / "inputs.npz", inputs)
-        _write(scratch / "expected.npz", expected)
+    @contextlib.contextmanager
+    def _prepared(self, arms: Sequence[Prepared], mode: str) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+        """Write what the arms need, and what they give; nothing of ours is loaded any more then."""
+        _sweep()
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-") as scratch:
+            try:
+                parts = [self._part(arm, mode, len(arms) > 1, Path(scratch)) for arm in arms]
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise RoundError(
+                    f"{arms[0].case.id}: expected room for the inputs of a round ({mode}); found {error.strerror} in "
+                    f"{tempfile.gettempdir()}; free space there, or name another folder with TMPDIR"
+                ) from None
+            # Ours must be unloaded: it would be taken for somebody else's, and the round takes the device's lock.
+            self.workshop.pool.close()
+            yield Path(scratch), parts
+
+    def _part(self, arm: Prepared, mode: str, paired: bool, scratch: Path) -> dict[str, Any]:
+        """Return an arm's part of a request; from an earlier round, but of a whole data set, which is gigabytes."""
+        key = arm.case, arm.engine.sha256, paired
+        if mode == WHOLE:
+            return arm.written(self.workshop, scratch / "arm", mode, every=False)
+        if key not in self._kept:
+            self._folder = self._folder or tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-")
+            folder = Path(self._folder.name) / uuid.uuid4().hex
+            try:
+                self._kept[key] = arm.written(self.workshop, folder, mode, every=paired)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        return self._kept[key]
+
+    def _request(
+        self, arms: list[dict[str, Any]], effort: Effort, mode: str, seed: int, used: Sequence[Device]
+    ) -> dict[str, Any]:
+        least = 0.0 if all(device == CPU for device in used) else ACCELERATOR_WARMUP_SECONDS
         return {
             "catalogues": [str(folder) for folder in self.workshop.selection.catalogues],
-            "case": case.as_dict(),
-            "engine": {"path": str(engine.path), "sha256": engine.sha256},
-            "inputs": str(scratch / "inputs.npz"),
-            "expected": str(scratch / "expected.npz"),
+            "arms": arms,
+            "mode": mode,
             "seed": seed,
-            "calls": CALLS,
-            "seconds": SECONDS,
-            "warmup_calls": WARMUP_CALLS,
-            "warmup_seconds": WARMUP_SECONDS,
+            "serial_seconds": effort.serial_seconds,
+            "window_seconds": effort.window_seconds,
+            "warmup_seconds": max(effort.warmup_seconds, least),
         }
 
+    @contextlib.contextmanager
+    def _exclusively(self, used: Sequence[tuple[Prepared, Device]]) -> Iterator[None]:
+        """Hold the locks of the devices and of the host."""
+        names = [*(devices.lock(device, arm.backend) for arm, device in used), locks.HOST]
+        with locks.hold(names, self.workshop.progress.say):
+            yield
 
-def _on(device: Device, request: dict[str, Any], number: int, scratch: Path) -> dict[str, Any]:
-    """Return the request for one of several devices."""
-    where = {"id": device.id, "index": device.index, "name": device.name, "card": device.card}
-    places = {"answer": str(scratch / f"answer-{number}.json"), "ready": str(scratch / f"ready-{number}")}
-    return {**request, **places, "device": where}
+
+def _places(scratch: Path, number: int) -> dict[str, str]:
+    """Return where a process leaves its answer, and says what it has reached."""
+    steps = {step: str(scratch / f"{step}-{number}") for step in children.STEPS}
+    return {"answer": str(scratch / f"answer-{number}.json"), **steps}
+
+
+def _looks(arms: Sequence[Prepared], used: Sequence[Device]) -> list[Looks]:
+    """Look at the device of either arm; once, where it is the same one."""
+    first = Looks(arms[0].runtime, arms[0].backend, used[:1])
+    if used[0].id == used[1].id:
+        return [first, first]
+    return [first, Looks(arms[1].runtime, arms[1].backend, used[1:])]
+
+
+def _siblings(device: Device, before: Looks, after: Looks) -> dict[str, Any]:
+    return {} if device == CPU else after.beside(before)
 
 
 def _sweep() -> None:
@@ -191,10 +224,3 @@ def _sweep() -> None:
             ours = left.lstat().st_uid == os.getuid() and not left.is_symlink()
             if ours and owner.isdecimal() and not locks.alive(int(owner)):
                 shutil.rmtree(left, ignore_errors=True)
-
-
-def _write(path: Path, arrays: list[tuple[np.ndarray, ...]]) -> None:
-    import numpy as np
-
-    named = {f"{batch}_{tensor}": array for batch, part in enumerate(arrays) for tensor, array in enumerate(part)}
-    np.savez(path, allow_pickle=False, **named)

@@ -1,20 +1,18 @@
-"""How fast is the engine? One round in a process of its own, or one on every device of a card at once."""
+"""How fast is the engine? Its rounds of the campaign of this run, each in a process of its own."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import figures
+from bench.children import OutOfMemoryError
+from bench.measuring import Measuring
 from bench.replay import CLOCK, replay
-from bench.rounds import Rounds
-from fixtures import backend as backends
-from fixtures import devices, local
 from fixtures.case import Case
-from reports.ledger import Ledger
+from reports.outcome import in_a_line
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -25,29 +23,26 @@ pytestmark = [pytest.mark.perf, pytest.mark.benchmark(timer=CLOCK, group="throug
 def test_throughput(
     timed_case: Case,
     runnable: Callable[[Case], None],
-    rounds: Rounds,
-    ledger: Ledger,
+    campaign: Measuring,
+    not_run: Callable[..., None],
     benchmark: BenchmarkFixture,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Measure images per second and the latency of a call."""
+    """Measure images per second offline, the latency of a call, and the device's own compute where it is told."""
     runnable(timed_case)
-    backend = backends.find(timed_case.backend)
-    seed = random.SystemRandom().randrange(2**32)
-    whole_card = local.devices() == (devices.CARD,) and backend.devices_per_card > 1
-    taken = rounds.take_card(timed_case, seed) if whole_card else (rounds.take(timed_case, seed),)
-    replay(benchmark, taken[0].samples_ns)
-    for each in taken:
-        ledger.add(each)
-    engine = rounds.workshop.sources.engine(timed_case)
-    found = figures.measurements(timed_case, backend, engine, rounds.workshop.described(timed_case), taken)
-    for measurement in found:
-        ledger.add(measurement)
+    try:
+        taken = campaign.of(timed_case.id)
+    except OutOfMemoryError as error:
+        not_run(timed_case.backend, f"out of memory at batch {timed_case.batch}", in_a_line(str(error))[0], named=False)
+        return
+    replay(benchmark, list(chain.from_iterable(process[0].samples_ns for process in taken)))
+    found = campaign.figures(timed_case.id)
     throughput = found[0]
     for name, value in (("metric", "throughput"), ("value", throughput.value), ("unit", throughput.unit)):
         record_property(name, value)
+    told = {measurement.metric: measurement.value for measurement in found}
     benchmark.extra_info["signoff"] = {
         "images_per_second": throughput.value,
-        **figures.latency(taken[0]),
+        **{f"{metric}_ms": value for metric, value in told.items() if metric != "throughput"},
         "timed": throughput.notes[0],
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.acceptance import Acceptance
 from reports.measurement import Measurement
 from reports.round import Round
 from reports.run import End, Run
@@ -13,7 +14,7 @@ from reports.schema import SCHEMA, validate
 from reports.skip import Skip
 from reports.verdict import Verdict
 
-Record = Run | Round | Measurement | Skip | Verdict | End
+Record = Run | Round | Measurement | Skip | Verdict | Acceptance | End
 
 KINDS: Mapping[str, type[Record]] = {
     "run": Run,
@@ -21,6 +22,7 @@ KINDS: Mapping[str, type[Record]] = {
     "measurement": Measurement,
     "skip": Skip,
     "verdict": Verdict,
+    "acceptance": Acceptance,
     "end": End,
 }
 

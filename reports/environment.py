@@ -13,6 +13,8 @@ from typing import Any
 
 from fixtures import host
 
+CODE = (".py", '.py"', ".ini", ".toml", ".cfg")
+"""How files end that decide what is run; git quotes unusual names."""
 SYSTEM = Path("/")
 """Where /proc and /sys are read."""
 
@@ -87,11 +89,13 @@ def _recorded() -> dict[str, Any]:
 def _harness(root: Path) -> dict[str, Any]:
     top = _git(root, "rev-parse", "--show-toplevel")
     ours = top is not None and Path(top).resolve() == root  # not the revision of a repository around this folder
-    status = _git(root, "status", "--porcelain") if ours else None
+    # What a run writes into the folder it was started in is no change of the harness; a file it would import is.
+    status = _git(root, "status", "--porcelain", "--untracked-files=all") if ours else None
+    changes = [line for line in (status or "").splitlines() if not line.startswith("??") or line.endswith(CODE)]
     return {
         "version": _versions(("signoff",)).get("signoff"),
         "revision": _git(root, "rev-parse", "HEAD") if ours else None,
-        "clean": None if status is None else not status,
+        "clean": None if status is None else not changes,
     }
 
 

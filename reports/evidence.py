@@ -70,7 +70,7 @@ def _read_lines(path: Path, text: str) -> Evidence:
         if isinstance(found, _Unreadable):
             # A killed run leaves half a line at the end of the file, or before the header of the next run.
             follower = _parsed(lines[number]) if number < len(lines) else {"kind": "run"}
-            if not (isinstance(follower, dict) and follower.get("kind") == "run"):
+            if found.whole or not (isinstance(follower, dict) and follower.get("kind") == "run"):
                 raise EvidenceError(f"{path}, line {number}: expected a record, found {found.reason}")
             lost.append(f"{path.name}, line {number}: cut off while it was written; that record is lost")
             continue
@@ -80,7 +80,10 @@ def _read_lines(path: Path, text: str) -> Evidence:
 
 def _read_document(path: Path, document: dict[str, Any]) -> Evidence:
     records = list(_carried(document, "extra_info.signoff.records", path))
-    for place, benchmark in enumerate(document["benchmarks"]):
+    benchmarks = document["benchmarks"]
+    if not isinstance(benchmarks, list):
+        raise EvidenceError(f"{path}, benchmarks: expected a list, found {type(benchmarks).__name__}")
+    for place, benchmark in enumerate(benchmarks):
         records += _carried(benchmark, f"benchmarks[{place}].extra_info.signoff.records", path)
     if not records:
         raise EvidenceError(
@@ -97,7 +100,7 @@ def _read_document(path: Path, document: dict[str, Any]) -> Evidence:
 def _checked(part: Any, name: str, path: Path) -> None:
     try:
         check_plain(part, name)
-    except (EvidenceError, RecursionError) as error:
+    except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}") from error
 
 
@@ -124,11 +127,15 @@ def _entry(record: Any, place: str) -> Entry:
 @dataclass(frozen=True)
 class _Unreadable:
     reason: str
+    whole: bool = False
+    """Whether this is known to be no half of a line."""
 
 
 def _parsed(text: str) -> Any:
     """Return the value, or why there is none: what is cut off is not an error everywhere."""
     try:
         return json.loads(text)  # NaN and infinity as well: what checks them names the field
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return _Unreadable(f"no JSON ({error})")
+    except RecursionError:
+        return _Unreadable("JSON that is nested too deep", whole=True)

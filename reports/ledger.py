@@ -66,9 +66,14 @@ class Ledger:
 
     def find(self, case: Case, metric: str) -> list[Measurement]:
         """Return the measurements of a case in this run and in the given evidence, each once, the latest last."""
-        everything = [entry for evidence in self.evidence for entry in evidence.entries] + self.entries
+        everything = self.given + self.entries
         found = {m.id: m for m in _of(everything, Measurement) if m.case == case and m.metric == metric}
         return sorted(found.values(), key=lambda measurement: measurement.taken)
+
+    @property
+    def given(self) -> list[Entry]:
+        """Return what was given as evidence of other runs."""
+        return [entry for evidence in self.evidence for entry in evidence.entries]
 
     @property
     def measurements(self) -> list[Measurement]:

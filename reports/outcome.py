@@ -87,7 +87,7 @@ def in_a_line(text: str) -> tuple[str, str]:
 
 def of_harness(item: pytest.Item) -> bool:
     """Tell whether a test measures or judges."""
-    return any(item.get_closest_marker(name) for name in ("accuracy", "perf"))
+    return any(item.get_closest_marker(name) for name in ("accuracy", "perf", "published"))
 
 
 def mark(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -74,7 +74,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--evidence",
         metavar="FILE",
         many=True,
-        help="read evidence of other runs: what --record or --benchmark-json wrote; may be repeated",
+        help="read evidence of other runs: what --record or --benchmark-json wrote; published: the guides' figures; may "
+        "be repeated",
     )
 
 

@@ -15,6 +15,7 @@ from fixtures import options
 from fixtures.case import Case
 from reports import benchmark_json, evidence
 from reports.ledger import Ledger, check_writable
+from reports.published import entries as published
 from reports.round import Round
 from reports.run import End, Run
 from reports.schema import EvidenceError
@@ -22,6 +23,10 @@ from reports.skip import Skip
 
 NOTHING_JUDGED = 6
 """Exit status of a run of harness tests that neither measured nor judged anything; a refusal is no judgement."""
+PUBLISHED = "published"
+"""Names the guides' figures as evidence."""
+UNDECIDED_ONLY = 7
+"""Exit status of a night that failed nowhere and left something undecided."""
 
 
 @dataclass(eq=False)
@@ -40,6 +45,8 @@ class Recording:
     """What the user can mend -> the first test that met it."""
     unsaved: str = ""
     """Why the benchmark's file could not be written."""
+    effort: str = "quick"
+    """What the run is for: undecided and refused fail a `signoff`; a `nightly` run may be undecided."""
 
     @classmethod
     def start(cls, config: pytest.Config) -> Recording:
@@ -47,7 +54,7 @@ class Recording:
         worker = getattr(config, "workerinput", {}).get("signoff")
         try:
             if worker:
-                given = [evidence.read(Path(path)) for path in worker["evidence"]]
+                given = [_evidence(Path(path)) for path in worker["evidence"]]
                 return cls(config, Ledger(Path(worker["path"]), given, run=worker["run"]))
             run = uuid4().hex
             record = options.paths(config, "--record")
@@ -58,7 +65,7 @@ class Recording:
                 if record
                 else _folder(config) / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{run[:8]}.jsonl"
             )
-            given = [evidence.read(path) for path in options.paths(config, "--evidence")]
+            given = [_evidence(path) for path in options.paths(config, "--evidence")]
         except EvidenceError as error:
             raise pytest.UsageError(str(error)) from error
         _refuse_shared(config, path, given)
@@ -95,6 +102,7 @@ class Recording:
             if part.exists():
                 with self._kept():
                     self._merge(part)
+        self._hold_to_effort(session)
         if self.harness and not self._has_result():
             refused = len(self.ledger.verdicts)
             nothing = f"nothing was judged: {refused} refused" if refused else "nothing was measured or judged"
@@ -105,6 +113,22 @@ class Recording:
             self.ledger.close(int(session.exitstatus))
         if self.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _hold_to_effort(self, session: pytest.Session) -> None:
+        """Let a verdict that is none end a sign-off, and a night, with a status of its own."""
+        # What the rules think of published figures is told, and no gate of this run.
+        own = (verdict for verdict in self.ledger.verdicts if verdict.details.get("source") != "published")
+        found = {verdict.status for verdict in own} & {"undecided", "refused"}
+        if self.effort == "quick" or not found or session.exitstatus != pytest.ExitCode.OK:
+            return
+        if self.effort == "nightly" and found == {"undecided"}:
+            session.exitstatus = UNDECIDED_ONLY
+            self.remarks.append(f"undecided only; exit status {UNDECIDED_ONLY}")
+        else:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self.remarks.append(
+                f"{self.effort}: {' and '.join(sorted(found))} count{'s' * (len(found) == 1)} as failed; exit status 1"
+            )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -161,6 +185,13 @@ class Recording:
             yield
         except (EvidenceError, OSError) as error:
             self.problems.append(str(error))
+
+
+def _evidence(path: Path) -> evidence.Evidence:
+    """Read a file, or the figures of the guides where it is called `published` and there is no such file."""
+    if path.name == PUBLISHED and not path.exists():
+        return evidence.Evidence(Path(PUBLISHED), published.entries())
+    return evidence.read(path)
 
 
 RECORDING = pytest.StashKey[Recording]()

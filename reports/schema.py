@@ -19,12 +19,23 @@ class UnwritableError(EvidenceError):
     """A file that cannot be written; the user can mend that, so it is shown without a traceback."""
 
 
+LARGEST = 2**63
+"""Whole numbers lie below it, either way: larger ones are no figures, and what reads them next may not hold them."""
+
+DEEPEST = 100
+"""Levels of a record: what is nested deeper was made to make readers fail."""
+
+
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, float) or _integer(value)
 
 
 def _integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _nanoseconds(value: object) -> bool:
+    return _integer(value) and value >= 0  # type: ignore[operator]
 
 
 def _mapping(value: object, check: Callable[[object], bool]) -> bool:
@@ -48,7 +59,7 @@ SHAPES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "integer": ("a whole number", _integer),
     "number": ("a number", _number),
     "texts": ("a list of texts", lambda value: _list(value, _text)),
-    "nanoseconds": ("a list of whole numbers", lambda value: _list(value, _integer)),
+    "nanoseconds": ("a list of whole numbers from 0", lambda value: _list(value, _nanoseconds)),
     "figures": ("numbers by name", lambda value: _mapping(value, _number)),
     # The PSNR of an identical image is infinite; JSON has no infinity, so it is the text "inf", and only here.
     "per image": ('numbers (or "inf") by name', lambda value: _mapping(value, lambda v: v == "inf" or _number(v))),
@@ -116,7 +127,9 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "margin?": "number",
         "details?": "mapping",
         "measurements?": "texts",
+        "against?": "case",
     },
+    "acceptance": {"case": "case", "by": "text", "why": "text", "accepted": "text", "release?": "text"},
     "end": {"exitstatus": "integer", "finished": "text", "counts": "counts"},
 }
 """The fields of each kind of record beside those of every line; `?` marks one that may be left out."""
@@ -154,16 +167,19 @@ def validate(record: object) -> None:
         raise EvidenceError("verdict.observed: expected a number where the status is passed, found nothing")
 
 
-def check_plain(value: object, path: str) -> None:
+def check_plain(value: object, path: str, levels: int = DEEPEST) -> None:
     """Refuse what JSON cannot hold, NaN and infinity before all; raise EvidenceError that names the field."""
+    if not levels:
+        raise EvidenceError(f"{path[:80]}...: expected at most {DEEPEST} levels, found more")
     if isinstance(value, dict):
         for name, part in value.items():
             if not isinstance(name, str):
                 raise EvidenceError(f"{path}: expected names that are texts, found {_found(name)}")
-            check_plain(part, f"{path}.{name}")
+            check_plain(part, f"{path}.{name}", levels - 1)
     elif isinstance(value, (list, tuple)):
         for place, part in enumerate(value):
-            check_plain(part, f"{path}[{place}]")
+            if type(part) is not int:  # the raw times of a round are most of its evidence
+                check_plain(part, f"{path}[{place}]", levels - 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise EvidenceError(f"{path}: expected a finite number, found {value}")
     elif value is not None and not isinstance(value, (str, int, float)):

@@ -11,12 +11,14 @@ from rich.markup import escape as escape_markup
 from rich.padding import Padding
 from rich.table import Table
 
-from reports.entry import Entry, Record
+from reports.acceptance import Acceptance
+from reports.entry import KINDS, Entry, Record
 from reports.evidence import Evidence
 from reports.figure import figure
 from reports.figure import table as aligned
 from reports.measurement import Measurement
 from reports.round import Round
+from reports.round_lines import round_lines
 from reports.run import End, Run
 from reports.skip import Skip
 from reports.summary import COLOURS, skip_lines
@@ -47,33 +49,49 @@ def _show_run(entries: list[Entry], console: Console) -> None:
     verdicts = [record for record in records if isinstance(record, Verdict)]
     measurements = [record for record in records if isinstance(record, Measurement)]
     skips = [record for record in records if isinstance(record, Skip)]
-    rounds = Counter((r.case, r.device) for r in records if isinstance(r, Round))
     if verdicts:
         _show_verdicts(verdicts, console)
         _show_gates(verdicts, console)
     if measurements:
         _show_measurements(measurements, console)
-    for (case, device), count in rounds.items():
-        console.print(escape(f"rounds     {count} of {case.id} ({case.profile}) on {device}"))
-    for line in skip_lines(skips):
+    lines = round_lines(record for record in records if isinstance(record, Round))
+    lines += [_acceptance(record) for record in records if isinstance(record, Acceptance)]
+    for line in [*lines, *skip_lines(skips)]:
         console.print(escape(line))
 
 
 def _show_header(run: str, records: list[Record], console: Console) -> None:
     header = next((record for record in records if isinstance(record, Run)), None)
     end = next((record for record in records if isinstance(record, End)), None)
-    ended = f"ended {_when(end.finished)} with exit status {end.exitstatus}" if end else "no end: cut off while it ran"
+    ended = "no end: cut off while it ran"
+    if end:
+        ended = f"ended {_when(end.finished)} with exit status {end.exitstatus}{_part(end, records)}"
     if header is None:
-        console.print(f"run {run[:8]}: its first line is missing; {ended}")
+        console.print(escape(f"run {run[:8]}: its first line is missing; {ended}"))
         return
-    console.print(f"run {run[:8]}: started {_when(header.started)}, {ended}")
+    console.print(escape(f"run {run[:8]}: started {_when(header.started)}, {ended}"))
     console.print(escape(f"  command  {' '.join(header.argv)}"))
-    stable, recorded, harness = (header.environment.get(tier) or {} for tier in ("stable", "recorded", "harness"))
+    tiers = (header.environment.get(tier) for tier in ("stable", "recorded", "harness"))
+    stable, recorded, harness = (tier if isinstance(tier, Mapping) else {} for tier in tiers)
     known = (_known(stable, "cpu"), f"{_known(stable, 'cores')} cores", _known(stable, "os"), _known(stable, "python"))
     console.print(escape(f"  host     {_known(recorded, 'host')}: {', '.join(known)}"))
-    clean = {True: "clean", False: "with changes that are not committed", None: "unknown whether clean"}
-    revision = f"{_known(harness, 'revision')} ({clean[harness.get('clean')]})"
+    clean = {"True": "clean", "False": "with changes that are not committed"}
+    state = clean.get(str(harness.get("clean")), "unknown whether clean")
+    revision = f"{_known(harness, 'revision')} ({state})"
     console.print(escape(f"  signoff  {_known(harness, 'version')}, revision {revision}"))
+
+
+def _part(end: End, records: list[Record]) -> str:
+    """Return how much of a run is here, where it is not all: an accepted campaign is a part of its run."""
+    written = sum(end.counts.values())
+    here = sum(type(record) is KINDS.get(kind) for kind in end.counts for record in records)
+    return f"; {here} of its {written} lines are here" if here < written else ""
+
+
+def _acceptance(record: Acceptance) -> str:
+    release = f" for release {record.release}" if record.release else ""
+    by = f"by {record.by} on {_when(record.accepted)}"
+    return f"accepted   {record.case.id} ({record.case.profile}){release} {by}: {record.why}"
 
 
 def _show_verdicts(verdicts: list[Verdict], console: Console) -> None:
@@ -82,7 +100,7 @@ def _show_verdicts(verdicts: list[Verdict], console: Console) -> None:
     rows: list[tuple[str, ...]] = [("verdict", "case", "profile", "gate", "observed", "required", "margin", "reason")]
     for v in verdicts:
         numbers = ("" if number is None else figure(number, v.unit) for number in (v.observed, v.required, v.margin))
-        rows.append((v.status, v.case.id, v.case.profile, v.rule, *numbers, v.reason))
+        rows.append((v.status, v.subject, v.case.profile, v.rule, *numbers, v.reason))
     head, *lines = aligned([row[:-1] for row in rows] if below else rows)
     console.print(f"\n[bold]{head}[/bold]")
     for v, line in zip(verdicts, lines, strict=True):

@@ -47,7 +47,7 @@ def show(terminal: pytest.TerminalReporter, recording: Recording) -> None:
 
 def verdict_lines(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
     """Return (status, line) of each verdict, in the order given."""
-    rows = [(_first(v.status), v.case.id, v.case.profile, v.rule, v.reason) for v in verdicts]
+    rows = [(_first(v.status), v.subject, v.case.profile, v.rule, v.reason) for v in verdicts]
     return [(row[0].strip(), line) for row, line in zip(rows, table(rows), strict=True)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fixtures.backend import EMULATED
 from fixtures.case import Case
 from reports.figure import figure, table
 from reports.measurement import spell_infinity
@@ -33,6 +34,20 @@ class Verdict:
     details: Mapping[str, Any] = field(default_factory=dict)
     measurements: tuple[str, ...] = ()
     """Ids of the measurements that were judged."""
+    against: Case | None = None
+    """The baseline, where two cases were compared; `case` is then the candidate."""
+
+    @property
+    def subject(self) -> str:
+        """Return what was judged: the id of the case, or for instance `edsr-256-bs1-ascend310-over-t4`.
+
+        The name of a comparison ends as that of a stand-in does where one of its sides is one.
+        """
+        if self.against is None:
+            return self.case.id
+        stem = self.case.id.removesuffix(self.case.backend)
+        emulated = EMULATED in self.case.backend + self.against.backend
+        return f"{stem}{self.rule.replace('_', '-')}{EMULATED * emulated}"
 
     @property
     def passed(self) -> bool:
@@ -56,6 +71,7 @@ class Verdict:
             **{name: float(value) for name, value in numbers.items() if value is not None},
             **({"details": details} if details else {}),
             **({"measurements": list(self.measurements)} if self.measurements else {}),
+            **({"against": self.against.as_dict()} if self.against else {}),
         }
 
     @classmethod
@@ -63,6 +79,8 @@ class Verdict:
         """Read the JSON form of a validated record."""
         known = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
         known |= {"case": Case.from_dict(data["case"]), "measurements": tuple(data.get("measurements", ()))}
+        if "against" in data:
+            known["against"] = Case.from_dict(data["against"])
         return cls(**known)
 
     def text(self, evidence: str = "") -> str:
@@ -75,7 +93,7 @@ class Verdict:
         facts += [(name.replace("_", " "), _plain(value)) for name, value in rest.items()]
         if evidence:
             facts.append(("evidence", evidence))
-        lines = [f"{self.case.id} ({self.case.profile}): {self.rule} {self.status}: {self.reason}"]
+        lines = [f"{self.subject} ({self.case.profile}): {self.rule} {self.status}: {self.reason}"]
         lines += table(facts, indent="  ")
         for title, values in (("worst images", "worst"), ("per class", "per_class")):
             if numbers := self.details.get(values):
@@ -86,5 +104,10 @@ class Verdict:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items())
+        parts = (
+            (name, f"({_plain(part)})" if isinstance(part, Mapping) else _plain(part)) for name, part in value.items()
+        )
+        return ", ".join(f"{name} {part}" for name, part in parts)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value))
     return figure(value) if isinstance(value, float) else str(value)

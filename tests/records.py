@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
+from bench.campaigns import Campaign
 from fixtures.case import Case
+from reports.acceptance import Acceptance
 from reports.entry import Entry, Record
 from reports.measurement import Measurement
 from reports.round import Round
@@ -61,10 +65,62 @@ def timed_round(**changes: Any) -> Round:
     return Round(**{**known, "device": "cpu", "seed": 7, "started": "2026-01-02T03:04:05+00:00", **changes})
 
 
+def rounds(
+    rates: Sequence[float],
+    of: Case | None = None,
+    day: str = "2026-01-02",
+    flags: tuple[str, ...] = (),
+    **details: Any,
+) -> list[Round]:
+    """Return a round per rate (images/s by the device's own time): mean and median agree; host wall is twice it."""
+    made = []
+    for number, rate in enumerate(rates):
+        milliseconds = [1e3 * (of or case()).batch / rate * factor for factor in (0.9, 1.0, 1.1)]
+        made.append(
+            timed_round(
+                case=of or case(),
+                batch=(of or case()).batch,
+                samples_ns=tuple(round(2e6 * each) for each in milliseconds),
+                seed=number,
+                started=f"{day}T03:{number:02d}:00+00:00",
+                flags=flags,
+                details={"effort": "signoff", "mode": "pure inference", "device_ms": milliseconds, **details},
+            )
+        )
+    return made
+
+
+def turns(
+    rates: Sequence[tuple[float, float]], baseline: Case, candidate: Case, **more: Any
+) -> tuple[list[Round], list[Round]]:
+    """Return the rounds of two arms that took turns, from their rates (baseline, candidate) per process."""
+    arms = []
+    for place, (own, other) in enumerate(((baseline, candidate), (candidate, baseline))):
+        taken = rounds([pair[place] for pair in rates], own, **more)
+        for number, each in enumerate(taken):
+            pair = {"id": f"{number:032x}", "arm": place, "first": "0", "calls_per_sample": 1, "other": other.id}
+            taken[number] = replace(each, details={**each.details, "pair": pair})
+        arms.append(taken)
+    return arms[0], arms[1]
+
+
+def campaign(rates: Sequence[float], of: Case | None = None, run: str = "one", **more: Any) -> Campaign:
+    """Return a campaign of rounds and its throughput."""
+    taken = rounds(rates, of, **more)
+    told = {"effort": taken[0].details["effort"], "per": "card" if "card_round" in more else "device"}
+    found = measurement(rates[0], case=of or case(), metric="throughput", unit="images/s", samples={}, details=told)
+    return Campaign(of or case(), run, {"throughput": found}, tuple(taken))
+
+
+def acceptance(**changes: Any) -> Acceptance:
+    """Return the acceptance of a case as the baseline of a release."""
+    return Acceptance(**{"case": case(), "by": "ada", "why": "first night", "release": "1.0", **changes})
+
+
 def every_kind() -> list[Record]:
     """Return one record of each kind, in the order of a run."""
     run = Run(("pytest", "-m", "accuracy"), {"stable": {"cpu": None}, "recorded": {"host": "here"}, "harness": {}})
-    return [run, timed_round(), measurement(), verdict(), skip(), End(0, {"measurement": 1})]
+    return [run, timed_round(), measurement(), verdict(), skip(), acceptance(), End(0, {"measurement": 1})]
 
 
 texts = st.text(max_size=12)
@@ -112,11 +168,13 @@ verdicts = st.builds(
     st.none() | numbers,
     mappings,
     text_lists,
+    st.none() | cases,
 )
 records = st.one_of(
     measurements,
     verdicts,
     st.builds(Skip, texts, text_lists, texts, texts),
+    st.builds(Acceptance, cases, texts, texts, texts, texts),
     st.builds(Round, cases, texts, lists, lists, counts, texts, counts, texts, text_lists, mappings),
     st.builds(Run, text_lists, mappings, texts),
     st.builds(End, counts, st.dictionaries(texts, counts, max_size=3), texts),

@@ -163,6 +163,8 @@ def test_without_torch_onnxruntime_and_opencv_it_plans(blocked, tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     planned = sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line.startswith("  "))
     assert planned == [
+        "compare edsr-256-bs1-openvino-over-onnxruntime, edsr-256-bs4-openvino-over-onnxruntime, "
+        "enet-bs1-openvino-over-onnxruntime, enet-bs4-openvino-over-onnxruntime not run: onnxruntime is not installed",
         "error onnxruntime, 8 cases onnxruntime is not installed; pip install onnxruntime",
         "error torch, 1 case digits is given as an ONNX file only; leave it out: --backend onnxruntime",
         "error torch, 3 cases torch is not installed; pip install -e .",
@@ -179,7 +181,7 @@ def test_without_any_runtime_every_backend_takes_one_line_and_nothing_is_green(b
     assert sorted(named) == sorted(BACKENDS)  # those with one reason share a line
     assert {
         "not run onnxruntime 6 cases onnxruntime is not installed; pip install onnxruntime",
-        "not run openvino 6 cases openvino is not installed; pip install -e '.[openvino]'",
+        "not run openvino 10 cases openvino is not installed; pip install -e '.[openvino]'",
         "not run torch 3 cases torch is not installed; pip install -e .",
     } <= set(lines)
     assert run.returncode == 6, run.stdout  # nothing was measured or judged

@@ -65,7 +65,7 @@ class Runtime:
 def registry(monkeypatch, tmp_path):
     """Return a function that makes these the only backends, each with its own runtime."""
     monkeypatch.setenv("SIGNOFF_HOME", str(tmp_path / "home"))
-    for name in ("SIGNOFF_ENGINE_CACHE", "SIGNOFF_TRTEXEC", "COLUMNS"):
+    for name in ("SIGNOFF_ENGINE_CACHE", "SIGNOFF_TRTEXEC", "SIGNOFF_NOISE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
     def install(**runtimes):
@@ -330,9 +330,33 @@ def test_a_store_that_cannot_be_written_is_said(registry, page, monkeypatch):
     assert any("nothing can be written there" in line for line in page()[1])
 
 
+def test_the_noise_of_what_is_ready_is_told_with_what_it_lets_show(registry, page, found):
+    registry(torch=Runtime(found=(CPU,)), ascend310=Runtime(runs=NO_RUNNER))
+    told = [line.split(maxsplit=1)[1] for line in page()[1] if line.split()[:1] == ["noise"]]
+    assert told == [
+        "5 % (no accelerator: the prior); shows 14.9 % between two such hosts, 12.0 % with three campaigns each"
+    ]
+    assert found()["torch"]["noise"]["smallest_margin"] == pytest.approx(0.1487, abs=1e-4)
+    assert found()["ascend310"]["noise"] is None
+
+
+def test_the_noise_is_that_of_the_noisiest_device(registry, found):
+    alone = Device("GPU-1", 0, "Tesla T4", facts={"clocks_held_by": ["application clocks"]})
+    registry(t4=Runtime(found=(alone,)), t4_rtx=Runtime(found=(alone, replace(alone, id="GPU-2", busy="python3"))))
+    assert (found()["t4"]["noise"]["c0"], found()["t4_rtx"]["noise"]["c0"]) == (0.02, 0.05)
+
+
+def test_a_noise_that_is_no_percentage_is_told_and_breaks_no_backend(registry, capsys, monkeypatch):
+    monkeypatch.setenv("SIGNOFF_NOISE", "little")
+    registry(torch=Runtime(found=(CPU,)))
+    assert doctor.main([]) == 1
+    assert "expected a percentage" in capsys.readouterr().err
+
+
 def test_no_vendor_library_is_imported_by_it():
     script = (
-        "import sys; import fixtures.doctor; heavy = 'torch', 'onnxruntime', 'openvino', 'tensorrt', 'onnx', 'numpy'; "
+        "import sys; import fixtures.doctor; "
+        "heavy = 'torch', 'onnxruntime', 'openvino', 'tensorrt', 'onnx', 'numpy', 'scipy'; "
         "print([name for name in heavy if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)

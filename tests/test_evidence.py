@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,11 @@ def test_a_file_cut_inside_a_character_loses_its_last_line_only(tmp_path):
             '{"kind": "end", "exitstatus": 1e999}',
             r"run\.jsonl, line 2: kind|line 2: end\.exitstatus: expected a finite",
         ),
-        ("[" * 100_000, r"run\.jsonl, line 2: expected a record, found no JSON"),
+        ("[" * 100_000, r"run\.jsonl, line 2: expected a record, found JSON that is nested too deep"),
+        (
+            '{"kind": "end", "counts": ' + "[" * 200 + "]" * 200 + "}",
+            r"run\.jsonl, line 2: end\.counts\[0\]\[0\].*\.\.\.: expected at most 100 levels, found more",
+        ),
     ],
 )
 def test_a_bad_line_is_an_error_that_names_file_line_and_field(tmp_path, line, message):
@@ -95,7 +100,7 @@ def test_a_bad_line_is_an_error_that_names_file_line_and_field(tmp_path, line, m
 def test_a_last_line_that_is_whole_but_wrong_is_an_error(tmp_path):
     path = lines(tmp_path / "run.jsonl", *whole_run())
     path.write_text(path.read_text() + '{"kind": "skip"}')
-    with pytest.raises(EvidenceError, match="line 7: skip"):
+    with pytest.raises(EvidenceError, match="line 8: skip"):
         read(path)
 
 
@@ -108,14 +113,22 @@ def test_a_measurement_that_was_edited_is_refused(tmp_path):
 
 def test_reads_records_that_pytest_benchmark_carries(tmp_path):
     written = whole_run()
-    run, timed, measured, judged, left_out, end = (entry.as_dict() for entry in written)
+    run, timed, measured, judged, left_out, accepted, end = (entry.as_dict() for entry in written)
     carried = document(extra_info={"batch": 1, "signoff": {"records": [timed, measured]}})
-    carried["extra_info"] = {"signoff": {"schema": 1, "records": [run, judged, left_out, end]}}
+    carried["extra_info"] = {"signoff": {"schema": 1, "records": [run, judged, left_out, accepted, end]}}
     path = tmp_path / "out.json"
     for indent in (None, 4):
         path.write_text(json.dumps(carried, indent=indent))
         evidence = read(path)
-        assert [entry.kind for entry in evidence.entries] == ["run", "verdict", "skip", "end", "round", "measurement"]
+        assert [entry.kind for entry in evidence.entries] == [
+            "run",
+            "verdict",
+            "skip",
+            "acceptance",
+            "end",
+            "round",
+            "measurement",
+        ]
         assert all(entry in evidence.entries for entry in written)
 
 
@@ -162,3 +175,44 @@ def test_names_the_field_of_a_benchmark_that_is_not_finite(tmp_path):
     path.write_text(json.dumps(document(extra_info={"signoff": {"records": [skip]}}, stats={"mean": float("nan")})))
     with pytest.raises(EvidenceError, match=r"benchmarks\[0\]\.stats\.mean: expected a finite number, found nan"):
         read(path)
+
+
+def test_what_is_nested_too_deep_is_refused_even_where_a_line_may_be_cut_off(tmp_path):
+    path = lines(tmp_path / "run.jsonl", Entry("run", records.skip()))
+    path.write_text(path.read_text() + '{"kind": "skip", "backend": ' + "[" * 100_000)
+    with pytest.raises(EvidenceError, match=r"line 2: expected a record, found JSON that is nested too deep"):
+        read(path)
+
+
+@pytest.mark.parametrize("benchmarks", [3, None, {"a": 1}, "text"])
+def test_benchmarks_that_are_no_list_are_refused(tmp_path, benchmarks):
+    path = tmp_path / "out.json"
+    path.write_text(json.dumps({"benchmarks": benchmarks}))
+    with pytest.raises(EvidenceError, match=r"out\.json, benchmarks: expected a list"):
+        read(path)
+
+
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, -1, 10**400, -(2**63), 1e308, math.nan, math.inf),
+    *("\ud800", "\x00", "\x1b[2J", "9" * 5000, [], {}, [[]], [10**400], {"a": 10**400}, {"a": {"a": math.nan}}),
+)
+
+
+def test_whatever_stands_in_a_field_is_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "run.jsonl"
+    refused = 0
+    for line in (entry.as_dict() for entry in whole_run()):
+        nested = [name for name in ("case", "engine", "data") if isinstance(line.get(name), dict)]
+        for place, name in [(line, name) for name in list(line)] + [
+            (line[part], name) for part in nested for name in list(line[part])
+        ]:
+            kept = place[name]
+            for value in HOSTILE:
+                place[name] = value
+                path.write_text(json.dumps(line) + "\n")
+                try:
+                    read(path)
+                except EvidenceError as error:
+                    refused += "run.jsonl" in str(error)
+            place[name] = kept
+    assert refused > 800

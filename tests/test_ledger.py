@@ -98,6 +98,7 @@ def test_finds_figures_of_this_run_and_of_given_evidence_each_once_the_latest_la
     now = records.measurement(2.0, taken="2026-02-01")
     ledger.add(now)
     assert ledger.find(records.case(), "psnr") == [early, now, late]
+    assert ledger.given == [entry for evidence in given for entry in evidence.entries]
     assert ledger.measurements == [now]
 
 

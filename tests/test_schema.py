@@ -95,6 +95,7 @@ def test_refuses_a_newer_schema_and_says_what_to_do():
         ({"case": "x"}, r"measurement\.case: expected a mapping with id, profile, .*, found str 'x'"),
         ({"engine": {"origin": "built"}}, r"measurement\.engine\.sha256: expected a text, found nothing"),
         ({"engine": {"sha256": "a", "origin": "found"}}, r"measurement\.engine\.origin: expected one of built"),
+        ({"value": 10**400}, r"measurement\.value: expected a number, found int 1000"),
         ({"notes": [1]}, r"measurement\.notes: expected a list of texts, found list \[1\]"),
         ({"vlaue": 1}, r"measurement\.vlaue: expected no such field"),
         ({"details": {1: 2}}, r"measurement\.details: expected names that are texts, found int 1"),
@@ -131,3 +132,10 @@ def test_takes_figures_of_numpy():
     numpy = pytest.importorskip("numpy")
     single = numpy.float32(0.5)
     assert line(records.measurement(single, samples={"a": single}, per_class={"b": single}))["value"] == 0.5
+
+
+@pytest.mark.parametrize("samples", [[-1], [2**63], [1.5], [True]])
+def test_refuses_times_that_no_clock_gives(samples):
+    whole = {**line(records.timed_round()), "samples_ns": samples}
+    with pytest.raises(EvidenceError, match=r"^round\.samples_ns: expected a list of whole numbers from 0"):
+        validate(whole)

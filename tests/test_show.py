@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from reports.entry import Entry, Record
+from reports.evidence import read
 from reports.ledger import Ledger
+from reports.run import End, Run
+from reports.show import PIPED
+from reports.show import show as show_evidence
 from tests import records
+from tests.campaigns import write
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -147,3 +155,80 @@ def test_a_wrong_file_is_an_error_with_exit_status_2(tmp_path, name, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def shown(tmp_path: Path, *found: Record, run: str = "r") -> str:
+    """Show records of one run, in this process, and return what a pipe would get."""
+    path = write(tmp_path / "shown.jsonl", *(Entry(run, record) for record in found))
+    console = Console(file=io.StringIO(), width=PIPED)
+    show_evidence(read(path), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_line_of_rounds_tells_effort_mode_flags_and_the_worst_guards(tmp_path):
+    details = {"effort": "signoff", "mode": "pure inference"}
+    taken = [
+        records.timed_round(
+            seed=n,
+            flags=("not_steady",) if n == 2 else (),
+            details={**details, "guards": {"cpu_pressure_share": n / 100, "steal_share": 0.0, "cpu_share": 1 - n / 50}},
+        )
+        for n in range(5)
+    ]
+    assert (
+        "\nrounds     5 of edsr-bs1-onnxruntime (sample) on cpu, signoff, pure inference; flags: not steady (1); "
+        "guards: processor pressure up to 4 %, steal up to 0 %, processor share from 92 %\n"
+    ) in shown(tmp_path, *taken)
+
+
+def test_rounds_that_were_taken_in_different_ways_stand_in_lines_of_their_own(tmp_path):
+    alone = records.timed_round(details={"effort": "quick"})
+    arms = [
+        records.timed_round(engine=digit * 64, details={"effort": "quick", "pair": {"arm": 0, "other": "that one"}})
+        for digit in "ab"
+    ]
+    text = shown(tmp_path, alone, *arms)
+    assert "rounds     1 of edsr-bs1-onnxruntime (sample) on cpu, quick\n" in text
+    for digit in "ab":
+        of = f"engine {digit * 8}, quick, in turns with that one\n"
+        assert f"rounds     1 of edsr-bs1-onnxruntime (sample) on cpu, {of}" in text
+
+
+def test_shows_who_accepted_what_and_that_a_campaign_is_a_part_of_its_run(tmp_path):
+    end = End(0, {"run": 1, "measurement": 7})
+    text = shown(tmp_path, records.measurement(), end, records.acceptance(accepted="2026-01-02T03:04:05+00:00"))
+    assert "with exit status 0; 1 of its 8 lines are here\n" in text
+    assert (
+        "accepted   edsr-bs1-onnxruntime (sample) for release 1.0 by ada on 2026-01-02 03:04:05 UTC: first night\n"
+    ) in text
+
+
+def test_a_whole_run_is_not_called_a_part(tmp_path):
+    assert "lines are here" not in shown(tmp_path, records.measurement(), End(0, {"measurement": 1}))
+
+
+def test_a_comparison_is_shown_under_its_own_name(tmp_path):
+    against = records.case(backend="t4")
+    text = shown(tmp_path, records.verdict(rule="ascend310_over_t4", against=against))
+    assert "passed   edsr-bs1-ascend310-over-t4  " in text
+
+
+HOSTILE = (None, 3, "x", [], {"stable": 3}, {"stable": {"cpu": []}}, {"harness": {"clean": []}}, {"recorded": "\x1b"})
+
+
+@pytest.mark.parametrize("odd", HOSTILE)
+def test_whatever_evidence_holds_is_shown_and_steers_nothing(tmp_path, odd):
+    environment = odd if isinstance(odd, dict) else {"stable": odd, "recorded": odd, "harness": odd}
+    details = {"effort": odd, "mode": odd, "pair": odd, "guards": odd, "cosine": odd, "worst_image": odd}
+    text = shown(
+        tmp_path,
+        Run(("\x1b[2J",), environment, "\x1b[31m[bold]"),
+        records.timed_round(details=details),
+        records.timed_round(details={"guards": {"steal_share": odd, "cpu_share": True}, "pair": {"other": odd}}),
+        records.verdict(details=details),
+        records.acceptance(by="\x1b[2J", why="[bold]\n", accepted="\x1b[2J"),
+        End(0, {"x": 1}, "\x1b[2J"),
+        run="\x1b[2J[b]",
+    )
+    assert "\x1b" not in text

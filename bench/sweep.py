@@ -1,0 +1,81 @@
+"""The sweep over batches: which is best, and what it reaches when it is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from bench.children import OutOfMemoryError
+from bench.measuring import Measuring
+from fixtures.case import Case
+from fixtures.errors import SetupError
+from reports.measurement import Measurement
+
+METRIC = "best_batch"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The cases of a model, size and backend that differ in their batch."""
+
+    candidates: tuple[Case, ...]
+
+    @property
+    def candidate(self) -> Case:
+        """Return the first, which stands for all where one is named."""
+        return self.candidates[0]
+
+    @property
+    def id(self) -> str:
+        """Return for instance `edsr-256-ascend310`."""
+        first = self.candidates[0]
+        return first.id.replace(f"-bs{first.batch}-", "-")
+
+
+def sweeps(cases: Iterable[Case]) -> list[Sweep]:
+    """Return a sweep per model, size and backend."""
+    found: dict[tuple[str, str, int, str], list[Case]] = {}
+    for case in cases:
+        found.setdefault((case.profile, case.model, case.size, case.backend), []).append(case)
+    return [Sweep(tuple(sorted(each))) for each in found.values()]
+
+
+def best(sweep: Sweep, campaign: Measuring) -> Measurement:
+    """Return the throughput of the best batch in fresh rounds, and of every batch in the rounds it was chosen by.
+
+    By device compute where that is told, as the guides do. Out of memory is a result, and never the best. Skips where
+    no batch could be measured.
+    """
+    reached: dict[int, float] = {}
+    lacking: dict[int, str] = {}
+    errors: list[SetupError] = []
+    for case in sweep.candidates:
+        try:
+            figures = {found.metric: found for found in campaign.figures(case.id)}
+        except OutOfMemoryError:
+            lacking[case.batch] = "out of memory"
+        except SetupError as error:  # said by the test of that case
+            errors.append(error)
+            lacking[case.batch] = "not measured"
+        else:
+            compute = figures.get("device_compute")
+            reached[case.batch] = 1e3 * case.batch / compute.value if compute else figures["throughput"].value
+    if not reached:
+        pytest.skip(f"not measured: none of the batches of {sweep.id} could be; see their own tests")
+    batch = max(reached, key=lambda each: reached[each])
+    chosen = next(case for case in sweep.candidates if case.batch == batch)
+    found = {each.metric: each for each in campaign.again(chosen.id)}
+    compute = found.get("device_compute")
+    figure = compute or found["throughput"]
+    value = 1e3 * batch / compute.value if compute else figure.value
+    by = "device compute" if compute else "offline throughput"
+    chosen_by = {str(each): round(rate, 6) for each, rate in reached.items()}
+    asked = ", ".join([*chosen_by, *(f"{each} ({why})" for each, why in lacking.items())])
+    notes = (
+        f"batch {batch} is best of {asked} by {by}",
+        f"measured again in {figure.details['rounds']} fresh rounds; when it was chosen it had {reached[batch]:.5g}",
+    )
+    details = {**figure.details, "chosen_by": chosen_by, "lacking": {str(each): why for each, why in lacking.items()}}
+    return replace(figure, metric=METRIC, value=value, unit="images/s", notes=notes, details=details)
