@@ -15,13 +15,12 @@ from fixtures.case import Case
 from fixtures.runtime import Missing
 from fixtures.selection import Selection
 from reports.entry import Entry
-from reports.history import Accepted, History
+from reports.history import LATEST, OLDEST, Accepted, History
 from reports.host_key import software_differences
 from reports.measurement import Measurement
 from reports.run import Run
 from reports.verdict import Verdict
 
-LATEST, OLDEST = "the latest accepted", "the oldest accepted of its release"
 GATE = f"at most {percent(TOLERANCE)} below {LATEST}"
 WORST_FIRST = ("failed", "refused", "undecided", "passed")
 
@@ -109,23 +108,14 @@ class Nights:
         now = self._measured(night, metric, taken)
         if now is None:
             return [_no_figure(night, metric, taken)]
-        found = [self._against(now, name, each) for name, each in self._references(night, metric).items()]
+        found = [self._against(now, name, each) for name, each in self.history.references(night, metric).items()]
         if not found:
             why = (
                 f"nothing of it was accepted in {self.history.folder}; accept this run if it is right: "
-                "python -m reports accept FILE --by=NAME --why=TEXT"
+                f"{self.history.accepting(self.evaluations.ledger.path)}"
             )
             found = [without(now, "undecided", why, GATE)]
         return sorted(found, key=lambda verdict: WORST_FIRST.index(verdict.status))
-
-    def _references(self, case: Case, metric: str) -> dict[str, Accepted]:
-        accepted = self.history.accepted(case, metric)
-        if not accepted:
-            return {}
-        found, oldest = {LATEST: accepted[-1]}, self.history.oldest(case, metric)
-        if oldest and oldest.path != accepted[-1].path:
-            found[OLDEST] = oldest
-        return found
 
     def _measured(self, case: Case, metric: str, taken: Taken) -> Measurement | None:
         figures = self.evaluations.ledger.find(case, metric)

@@ -7,16 +7,13 @@ import pytest
 from acceptance import nights as of_tonight
 from acceptance.evaluations import Evaluations
 from acceptance.nights import Nights
-from fixtures import options
 from fixtures.errors import SetupError
 from fixtures.plugin import SELECTION
 from fixtures.workshop import Workshop
-from reports.accept import FOLDER
-from reports.history import History
 from reports.ledger import Ledger
+from reports.plugin import HISTORY
 from reports.recording import RECORDING
 
-HISTORY = pytest.StashKey[History]()
 NIGHTLY = "nightly"
 
 
@@ -29,7 +26,7 @@ def evaluations(workshop: Workshop, ledger: Ledger) -> Evaluations:
 @pytest.fixture(scope="session")
 def nights(pytestconfig: pytest.Config, evaluations: Evaluations, workshop: Workshop) -> Nights:
     """Judge tonight's figures against what was accepted."""
-    return Nights(_history(pytestconfig), evaluations, workshop.missing)
+    return Nights(pytestconfig.stash[HISTORY], evaluations, workshop.missing)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -39,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     every_night = config.stash[RECORDING].effort == NIGHTLY
     try:
-        cases = of_tonight.tonight(config.stash[SELECTION], _history(config), every_night)
+        cases = of_tonight.tonight(config.stash[SELECTION], config.stash[HISTORY], every_night)
     except SetupError as error:
         raise pytest.UsageError(str(error)) from error
     metafunc.parametrize("night", cases, ids=[case.id for case in cases])
@@ -55,10 +52,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _compares(item: pytest.Item) -> bool:
     return "night" in getattr(item, "fixturenames", ())
-
-
-def _history(config: pytest.Config) -> History:
-    if HISTORY not in config.stash:
-        named = options.paths(config, "--history")
-        config.stash[HISTORY] = History(named[-1] if named else FOLDER)
-    return config.stash[HISTORY]

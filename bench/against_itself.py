@@ -56,7 +56,7 @@ class AgainstItself:
         every = [*self.campaign.rounds, *(each for pair in self.pairs for each in pair)]
         flags = Counter(flag for each in every for flag in each.flags)
         if flags:
-            told = ", ".join(f"{name} {count} of {len(every)}" for name, count in flags.items())
+            told = ", ".join(f"{name.replace('_', ' ')} {count} of {len(every)}" for name, count in flags.items())
             refused = "; two hosts are not compared by such rounds" if soundness.guards(self.campaign) else ""
             yield "flags", told + refused
 

@@ -126,10 +126,8 @@ def _calibrate(options: argparse.Namespace, argv: Sequence[str]) -> int:
     units = [Unit(case.id, (Arm(case),), TEST)]
     if runtime.alternates:
         units.append(Unit(f"{case.id} with itself", (Arm(case), Arm(case)), TEST))
-    try:
-        status = _measured(Measuring(Rounds(workshop), ledger, Settings(effort), workshop.progress, units))
-    finally:
-        workshop.pool.close()
+    with contextlib.closing(workshop.pool), contextlib.closing(Rounds(workshop)) as rounds:
+        status = _measured(Measuring(rounds, ledger, Settings(effort), workshop.progress, units))
     _report(case, ledger, units)
     ledger.close(status)
     return status

@@ -11,13 +11,12 @@ from bench.children import RoundError
 from fixtures.case import Case
 from reports.entry import Entry
 from reports.measurement import Measurement
+from reports.round import REPLICATED as REPLICATED
 from reports.round import Round
 from reports.run import Run
 from reports.schema import content_id
 
 FIGURES = ("device_compute", "latency", "throughput")
-REPLICATED = 5
-"""Rounds that make a campaign (measurement protocol 5.1); fewer say nothing of their own spread."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,13 @@ class Campaign:
         for flag in [f for each in self.rounds for f in each.flags] or list(self.detail("flags") or ()):
             found[flag] = found.get(flag, 0) + 1
         return found
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the names of the accelerators that were timed, as their drivers or a log spell them."""
+        told = [(each.details.get("before") or {}).get("name") for each in self.rounds]
+        if not self.rounds:
+            told = [(self.detail("facts") or {}).get("device")]
+        return tuple(sorted({str(name) for name in told if name}))
 
     def processes(self) -> list[tuple[Round, ...]]:
         """Return its rounds, those of all devices of a card at once together."""

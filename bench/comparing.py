@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import judging, sides, verdicts
@@ -11,6 +11,7 @@ from bench.campaigns import FIGURES, Campaign
 from bench.comparison import Comparison
 from bench.judging import Judged
 from bench.likeness import axes, shown
+from bench.likeness.shown import Shown, Unshown
 from bench.measuring import Measuring
 from bench.rule import Rule
 from bench.settings import Settings
@@ -37,8 +38,8 @@ class Comparing:
 
     def verdict(self, comparison: Comparison) -> Verdict | Absent:
         """Return the verdict, or the side that is nowhere; raise SetupError for a side that could not be measured."""
-        if pair := sides.pair_in_evidence(comparison, self.ledger.given):
-            return self._in_turn(comparison, *pair)
+        if pairs := sides.pairs_in_evidence(comparison, self.ledger.given):
+            return self._in_turn(comparison, *pairs[-1], sides.left_out(pairs))
         if absent := sides.absent(comparison, self.ledger.given, self.missing):
             return absent[0]
         if self.measuring and comparison.id in self.measuring.units:
@@ -54,11 +55,13 @@ class Comparing:
         """Tell whether the absence of a side is a failure: the user named its backend, and it is not in evidence."""
         return self.measuring is not None and self.required(absent.case.backend)
 
-    def _in_turn(self, comparison: Comparison, baseline: Campaign, candidate: Campaign) -> Verdict:
+    def _in_turn(
+        self, comparison: Comparison, baseline: Campaign, candidate: Campaign, remarks: Sequence[str] = ()
+    ) -> Verdict:
         rule = comparison.rule
         figure = self.figure(rule, [candidate], [baseline])
         judged = judging.in_turn(rule, figure, baseline, candidate)
-        return self.decide(rule, [candidate], [baseline], figure, judged, None, [], self.entries)
+        return self.decide(rule, [candidate], [baseline], figure, judged, None, remarks, self.entries)
 
     def _apart(self, comparison: Comparison) -> Verdict:
         rule = comparison.rule
@@ -68,8 +71,8 @@ class Comparing:
         everything = self.entries
         candidates, left = sides.fitting(sides.in_evidence(comparison.candidate, everything))
         baselines, more = sides.fitting(sides.in_evidence(comparison.baseline, everything))
-        figure = self.figure(rule, candidates, baselines)
-        judged = judging.apart(rule, figure, candidates, baselines)
+        figure, both = self.figure(rule, candidates, baselines), [*candidates, *baselines]
+        judged = judging.apart(self._by_what_is_told(rule, figure, both), figure, candidates, baselines)
         second = judging.apart(rule, rule.second, candidates, baselines) if rule.second else None
         remarks = [
             f"left out of the {side}: {why}" for side, whys in (("candidate", left), ("baseline", more)) for why in whys
@@ -95,12 +98,16 @@ class Comparing:
         candidate, baseline = candidates[-1], baselines[-1]
         both = [*((each, baseline) for each in candidates), *((candidate, each) for each in baselines[:-1])]
         unlike = [axis for pair in both for axis in axes.differences(rule, *pair, figure)]
-        found = [*dict.fromkeys(unlike), *_unshown(entries, (candidate, baseline))]
+        both_sides = {"candidate": candidate, "baseline": baseline}
+        accuracy = {side: shown.shown(entries, each) for side, each in both_sides.items()}
+        found = [*dict.fromkeys(unlike), *_unshown(both_sides, accuracy)]
         refused, through = axes.refusals(found, self.settings.allowed)
         unused = verdicts.unused(self.settings.allowed, through)
+        # What was let through stands in the verdict with the reason: that alone says little to whoever reads it later.
+        differed = {name: "; ".join(axis.why for axis in found if axis.name == name) for name in through}
+        allowed = {name: f"{reason} ({differed[name]})" for name, reason in through.items()}
         facts: Mapping[str, Any] = {
-            "candidate": axes.facts(candidate, figure),
-            "baseline": axes.facts(baseline, figure),
+            side: {**axes.facts(each, figure), "accuracy": accuracy[side].text} for side, each in both_sides.items()
         }
         compared = Compared(
             rule,
@@ -108,10 +115,11 @@ class Comparing:
             baselines,
             judged,
             second,
-            [*refusals, *(axis.told for axis in refused)],
-            through,
+            [*refusals, *axes.clauses(refused)],
+            allowed,
             [*remarks, *unused],
             facts,
+            {axis.name: "; ".join(each.why for each in refused if each.name == axis.name) for axis in refused},
         )
         return verdicts.verdict(compared, self.settings.policy)
 
@@ -121,6 +129,13 @@ class Comparing:
         told = all(each.values(rule.figure, statistic) for each in (*candidates, *baselines))
         return rule.figure if told or not rule.otherwise else rule.otherwise
 
+    def _by_what_is_told(self, rule: Rule, figure: str, campaigns: Sequence[Campaign]) -> Rule:
+        """Return the rule for the statistics that every campaign tells, where the user lets the others go."""
+        if "statistic" not in self.settings.allowed:
+            return rule
+        told = tuple(name for name in rule.statistics if all(each.values(figure, name) for each in campaigns))
+        return replace(rule, statistics=told or rule.statistics)
+
 
 def _unlike_section(rule: Rule, candidate: Campaign, baseline: Campaign) -> str:
     """Return why the second figure of two sides is not of the same section: what one times with transfers."""
@@ -128,17 +143,15 @@ def _unlike_section(rule: Rule, candidate: Campaign, baseline: Campaign) -> str:
     return "; ".join(axis.told for axis in found if axis.name in ("section", "depth"))
 
 
-def _unshown(entries: Sequence[Entry], both: Sequence[Campaign]) -> list[axes.Axis]:
-    found = [(each, shown.shown(entries, each)) for each in both]
-    return [shown.axis(each, told) for each, told in found if isinstance(told, shown.Unshown)]
+def _unshown(both: Mapping[str, Campaign], accuracy: Mapping[str, Shown | Unshown]) -> list[axes.Axis]:
+    return [shown.axis(both[side], told, side) for side, told in accuracy.items() if isinstance(told, Unshown)]
 
 
 def unjudged(ledger: Ledger) -> list[str]:
-    """Return a line per case whose given speed figures no test of this run judged."""
+    """Return a line of the cases of whose given speed figures no test of this run judged any, alone or in turn."""
     judged = {id_ for verdict in ledger.verdicts for id_ in verdict.measurements}
-    left: dict[str, None] = {}
-    for entry in ledger.given:
-        record = entry.record
-        if isinstance(record, Measurement) and record.metric in FIGURES and record.id not in judged:
-            left[f"{record.case.id} ({record.case.profile})"] = None
+    records = [entry.record for entry in ledger.given]
+    given = [each for each in records if isinstance(each, Measurement) and each.metric in FIGURES]
+    seen = {each.case for each in given if each.id in judged}
+    left = dict.fromkeys(f"{each.case.id} ({each.case.profile})" for each in given if each.case not in seen)
     return [f"judged by no test: the given evidence of {', '.join(left)}"] if left else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fixtures import plan
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -24,6 +26,15 @@ class Effort:
     """When no further round is started; a case that had none by then says so."""
     signs_off: bool = True
     """Whether a verdict of it counts."""
+
+    @property
+    def planned(self) -> plan.Rounds:
+        """Return what a plan must know to say how long it takes."""
+        return plan.Rounds(self.rounds, self.work(plan.ROUND), self.spread_seconds, self.budget_seconds)
+
+    def work(self, what: str) -> str:
+        """Return the name under which it is remembered how long a round or a pair takes: a look is much shorter."""
+        return f"{self.name} {what}"
 
 
 QUICK = Effort("quick", 5, (5,), 0.0, 1.0, 1.0, 0.5, budget_seconds=210.0, signs_off=False)

@@ -21,27 +21,37 @@ ENOUGH = {"p50_ms": 1, "p90_ms": 64, "p99_ms": 662}
 
 
 def measurements(
-    case: Case, backend: Backend, engine: Engine, data: Mapping[str, Any], processes: Sequence[tuple[Round, ...]]
+    case: Case,
+    backend: Backend,
+    engine: Engine,
+    data: Mapping[str, Any],
+    processes: Sequence[tuple[Round, ...]],
+    cut: str = "",
 ) -> list[Measurement]:
     """Return what is told: throughput (images/s), latency (ms per call), device compute (ms per batch).
 
     Each is the geometric mean over processes. `processes` holds per process one round, or those of all devices of a
     card at once: then throughput is the card's. Of one device, what a card of several would reach is said as what it
-    is: that figure times their number.
+    is: that figure times their number. `cut` says how many rounds these are of how many, where a budget ended them.
     """
     first = processes[0][0]
     taken = Campaign(case, "", {}, tuple(chain.from_iterable(processes)))
     common: dict[str, Any] = {"source": source(backend, engine), "engine": engine.as_dict(), "data": data}
     mode = str(first.details.get("mode", PURE))
+    flagged = {
+        flag: sum(any(flag in each.flags for each in group) for group in processes) for flag in taken.flags()
+    }  # of the rounds, which a card's devices share
     told: dict[str, Any] = {
         "mode": mode,
         "batch": first.batch,
         "rounds": len(processes),
         "started": first.started,
+        **({"flagged": flagged} if flagged else {}),
+        **({"cut": cut} if cut else {}),
         **{name: first.details[name] for name in ("effort", "noise", "part") if name in first.details},
         **({"pair": _arm(first)} if "pair" in first.details else {}),
     }
-    notes = (f"{mode}, {_count(len(processes), 'round')}", *_stand_in(backend), *_flags(taken))
+    notes = (f"{mode}, {cut or _count(len(processes), 'round')}", *_stand_in(backend), *_flags(taken))
     found = []
     if "pair" not in first.details:
         found.append(_throughput(taken, backend, processes, told, notes, common))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.campaigns import Campaign, paired_values
 from bench.rule import Rule, Side
 from bench.statistics import interleaved, two_hosts
 from bench.statistics.decision import Decision
 from fixtures import backend as backends
+from fixtures import noise
 from reports.round import Round
 
-PRIOR = 0.05
+PRIOR = noise.OTHERWISE
 """The deviation between campaigns of a host that says nothing of its own (measurement protocol 5.1)."""
 
 
@@ -26,6 +27,13 @@ class Judged:
     candidate: float
     """Images per second by the first statistic, of a card where the rule says so."""
     baseline: float
+    points: Mapping[str, float]
+    """Statistic -> the bare ratio of the two."""
+
+    @property
+    def point(self) -> tuple[str, float]:
+        """Return the least of the bare ratios, as all statistics must hold, and of which statistic it is."""
+        return min(self.points.items(), key=lambda each: each[1])
 
     @property
     def status(self) -> str:
@@ -53,9 +61,12 @@ def in_turn(rule: Rule, figure: str, baseline: Campaign, candidate: Campaign) ->
         if not values:
             return None
         decisions[statistic] = interleaved.decide(
-            values, rule.required, constant, cautious=cautious, gates=len(rule.statistics)
+            values, rule.required, constant, cautious=cautious, gates=len(rule.statistics) * rule.parts
         )
-    return _judged(rule, figure, decisions, [candidate], [baseline])
+    first, second = (
+        replace(each, rounds=tuple(pair[arm] for pair in rounds)) for arm, each in enumerate((baseline, candidate))
+    )
+    return _judged(rule, figure, decisions, [second], [first])
 
 
 def apart(
@@ -80,7 +91,7 @@ def apart(
             c0 = max((PRIOR if each.c0 is None else each.c0) for each in found)
             history = tuple((earlier or {}).get(name, {}).get(statistic, ()))
             sides.append(two_hosts.Side(values, c0, history))
-        decisions[statistic] = two_hosts.decide(sides[0], sides[1], rule.required, len(statistics))
+        decisions[statistic] = two_hosts.decide(sides[0], sides[1], rule.required, len(statistics) * rule.parts)
     return _judged(rule, figure, decisions, candidates, baselines)
 
 
@@ -117,10 +128,16 @@ def _judged(
     decisions: Mapping[str, Decision],
     candidates: Sequence[Campaign],
     baselines: Sequence[Campaign],
-) -> Judged:
-    statistic = next(iter(decisions))
-    rates = []
-    for side, found in ((rule.candidate, candidates), (rule.baseline, baselines)):
-        values = [value for each in _values(side, figure, statistic, found) for value in each]
-        rates.append(math.exp(sum(values) / len(values)))
-    return Judged(figure, decisions, *rates)
+) -> Judged | None:
+    rates: dict[str, tuple[float, float]] = {}
+    for statistic in decisions:
+        one, other = (
+            [value for each in _values(side, figure, statistic, found) for value in each]
+            for side, found in ((rule.candidate, candidates), (rule.baseline, baselines))
+        )
+        if not (one and other):
+            return None
+        rates[statistic] = math.exp(sum(one) / len(one)), math.exp(sum(other) / len(other))
+    points = {statistic: pair[0] / pair[1] for statistic, pair in rates.items()}
+    candidate, baseline = rates[next(iter(decisions))]
+    return Judged(figure, decisions, candidate, baseline, points)

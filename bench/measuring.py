@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from bench.campaigns import Campaign
 from bench.mode import PURE, WHOLE
 from bench.rounds import RoundError, Rounds
 from bench.settings import Settings
-from bench.units import Unit
+from bench.units import BudgetError, Unit, announced, cut_short, told
 from fixtures import backend as backends
 from fixtures import durations, local
 from fixtures.devices import CARD
@@ -23,12 +24,9 @@ from reports.ledger import Ledger
 from reports.measurement import Measurement
 from reports.round import Round
 from reports.run import Run
+from reports.schema import EvidenceError
 
 WAIT_SECONDS = 1.0
-
-
-class BudgetError(SetupError):
-    """A budget that ended before a first round."""
 
 
 class Measuring:
@@ -74,7 +72,7 @@ class Measuring:
                 engine = arm.engine or workshop.sources.engine(arm.case)
                 processes = [(group[place],) for group in taken] if unit.paired else taken
                 backend, data = backends.find(arm.case.backend), workshop.described(arm.case)
-                found += figures.measurements(arm.case, backend, engine, data, processes)
+                found += figures.measurements(arm.case, backend, engine, data, processes, unit.cut)
             for measurement in found:
                 self.ledger.add(measurement, test=unit.test)
             self._figures[name] = found
@@ -91,6 +89,13 @@ class Measuring:
             self.units[fresh] = Unit(fresh, first.arms, first.test, part=fresh)
             self._measure([self.units[fresh]])  # and no unit that the budget cut off: its figures are told
         return self.figures(fresh)
+
+    def keep(self) -> None:
+        """Record what the rounds come to for which no test asked any more: after Ctrl-C, or where the first failed."""
+        for name, unit in self.units.items():
+            if unit.taken and not unit.error:
+                with contextlib.suppress(SetupError, EvidenceError):  # its rounds are recorded all the same
+                    self.figures(name)
 
     def campaign(self, name: str) -> Campaign:
         """Return the campaign of a case; raise SetupError as `of` does."""
@@ -111,7 +116,26 @@ class Measuring:
     def _measure(self, units: Sequence[Unit]) -> None:
         for unit in units:
             self._prepare(unit)  # builds finish before anything is timed
+        for line in announced(units, self.settings.effort):
+            self.progress.say(line)
         self._began = time.monotonic()
+        budget = self.settings.effort.budget_seconds
+        self.progress.ends = None if budget is None else self._began + budget
+        try:
+            self._take_all(units)
+        except KeyboardInterrupt:
+            kept = [unit for unit in self.units.values() if unit.taken]
+            count = sum(len(unit.taken) for unit in kept)
+            rounds = f"{count} rounds of {told(kept)} are" if count > 1 else f"1 round of {told(kept)} is"
+            kept_or_not = f"{rounds} kept in the evidence" if kept else "before a first round was taken"
+            self.progress.say(f"interrupted: {kept_or_not}")
+            raise
+        finally:
+            self.progress.ends = None
+        if line := cut_short(units, self.settings.effort):
+            self.progress.say(line)
+
+    def _take_all(self, units: Sequence[Unit]) -> None:
         shuffler, done = random.Random(self.seed), 0
         with self.progress.track("measuring, in rounds") as tell:
             while active := [unit for unit in units if unit.wants(self.settings.effort)]:
@@ -153,9 +177,9 @@ class Measuring:
         finally:
             unit.seconds = time.monotonic() - began
         if unit.paired:
-            durations.note("pair", unit.arms[1].case, unit.seconds)
-        if unit.part:
-            taken = tuple(replace(each, details={**each.details, "part": unit.part}) for each in taken)
+            durations.note(self.settings.effort.work("pair"), unit.arms[1].case, unit.seconds)
+        more = {"campaign_seed": self.seed, **({"part": unit.part} if unit.part else {})}
+        taken = tuple(replace(each, details={**each.details, **more}) for each in taken)
         unit.taken.append(taken)
         for each in taken:
             self.ledger.add(each, test=unit.test)
@@ -169,17 +193,13 @@ class Measuring:
         if budget is None or max(start, time.monotonic()) - self._began + unit.seconds <= budget:
             return False
         if not unit.taken and unit.error is None:
-            unit.error = BudgetError(
-                f"{unit.name}: expected at least one round; found that the budget of {durations.told(budget)} was "
-                "spent before its first; give more with --budget, or name fewer cases with --model, --backend, --batch"
-            )
+            unit.error = BudgetError(budget)
         return True
 
     def _left(self, units: Sequence[Unit]) -> int:
         """Return how many rounds are still to come; those of pairs end when they are decided."""
         effort = self.settings.effort
-        most = [(effort.looks[-1] if unit.paired else effort.rounds) - len(unit.taken) for unit in units]
-        return sum(max(0, rounds) for rounds, unit in zip(most, units, strict=True) if not unit.error)
+        return sum(max(0, unit.most(effort) - len(unit.taken)) for unit in units if not unit.error)
 
     def _due(self, active: list[Unit]) -> float:
         """Return when the next pass may begin: a campaign that is over in a minute shows one minute of its host."""

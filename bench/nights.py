@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bench.campaigns import Campaign, campaigns
-from bench.rule import Rule, Side
+from bench.rule import Rule
 from bench.statistics import student
 from fixtures import backend as backends
 from fixtures import catalogue, grid
@@ -19,7 +19,7 @@ from fixtures.model import Model
 from fixtures.runtime import Runtime
 from fixtures.selection import Selection
 from fixtures.workshop import Workshop
-from reports.history import Accepted, History
+from reports.history import LATEST, OLDEST, Accepted, History
 from reports.host_key import hardware_differences, host_key, software_differences
 
 SPEED = "throughput"
@@ -29,7 +29,6 @@ SAME_HOST = 0.02
 """How much slower an engine may be than one that takes turns with it (measurement protocol 4.1)."""
 APART = 0.05
 """How much slower a night may be than one it cannot take turns with, where the host can tell that apart at all."""
-LATEST, OLDEST = "the latest accepted", "the oldest accepted of its release"
 TOLERANCES = {LATEST: 1, OLDEST: 2}
 """How often the margin may be used up: against the oldest twice, or a little every night would pass for ever."""
 
@@ -89,15 +88,8 @@ def campaign(accepted: Accepted) -> Campaign:
 
 
 def references(history: History, case: Case) -> dict[str, Accepted]:
-    """Return what tonight is held against; one entry where the latest accepted is the oldest too."""
-    accepted = history.accepted(case, SPEED)
-    if not accepted:
-        return {}
-    oldest = history.oldest(case, SPEED)
-    found = {LATEST: accepted[-1]}
-    if oldest and oldest.path != accepted[-1].path:
-        found[OLDEST] = oldest
-    return found
+    """Return the accepted campaigns that tonight is held against, by name."""
+    return history.references(case, SPEED)
 
 
 def kept(workshop: Workshop, case: Case, sha256: str) -> Engine | None:
@@ -123,11 +115,6 @@ def apart(rule: Rule, reference: str, half_width: float) -> Rule:
     """
     margin = max(APART, -math.expm1(-half_width))
     return replace(rule, required=max(round(1 - margin * TOLERANCES[reference], 4), 1e-3))
-
-
-def of_case(rule: Rule, case: Case) -> Rule:
-    """Return the rule with the backend of a case on both sides."""
-    return replace(rule, candidate=Side(case.backend), baseline=Side(case.backend))
 
 
 def changed(now: Campaign, then: Campaign) -> list[str]:

@@ -25,11 +25,11 @@ from fixtures.plugin import ROUNDS, SELECTION, case_of
 from fixtures.progress import Progress
 from fixtures.runtime import Missing
 from fixtures.workshop import Workshop
-from reports.history import History
 from reports.ledger import Ledger
+from reports.plugin import HISTORY
 from reports.recording import RECORDING
 
-HISTORY = pytest.StashKey[History]()
+CAMPAIGN = pytest.StashKey[Measuring]()
 UNUSED = "Benchmark fixture was not used at all"
 
 
@@ -39,7 +39,8 @@ def campaign(request: pytest.FixtureRequest, workshop: Workshop, ledger: Ledger)
     chosen = request.config.stash[SETTINGS]
     units = planning.units(request.session.items, workshop, ledger.given, request.config.stash[HISTORY])
     rounds = Rounds(workshop)
-    yield Measuring(rounds, ledger, chosen, workshop.progress, units)
+    measuring = request.config.stash[CAMPAIGN] = Measuring(rounds, ledger, chosen, workshop.progress, units)
+    yield measuring
     rounds.close()
 
 
@@ -56,7 +57,8 @@ def comparing(request: pytest.FixtureRequest, ledger: Ledger) -> Comparing:
     if chosen.judge_only:
         return Comparing(ledger, chosen, None, measured_elsewhere)
     workshop: Workshop = request.getfixturevalue("workshop")
-    return Comparing(ledger, chosen, request.getfixturevalue("campaign"), workshop.missing, selection.requires)
+    missing = planning.missing_here(workshop)
+    return Comparing(ledger, chosen, request.getfixturevalue("campaign"), missing, selection.requires)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,9 +92,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except SetupError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[RECORDING].effort = chosen.strictness
-    config.stash[ROUNDS] = chosen.effort.rounds
-    history = config.stash[HISTORY] = History(chosen.history)
-    config.stash[RECORDING].remarks += history.problems
+    config.stash[ROUNDS] = chosen.effort.planned
+    if chosen.judge_only and not config.stash[RECORDING].ledger.given:
+        raise pytest.UsageError("--judge-only: expected evidence to judge; found none; give it with --evidence=FILE")
     if config.getoption("benchmark_json", None) and (missing := disabled(config)):
         reason = f"{missing.reason}; {missing.next_step}"
         raise pytest.UsageError(f"--benchmark-json: expected benchmarks to run; found: {reason}")
@@ -128,9 +130,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.filterwarnings(f"ignore:{UNUSED}"))
     items.sort(key=_compares)
     if config.stash[SETTINGS].judge_only:
-        measures = [item for item in items if case_of(item) and not isinstance(_compared(item), Comparison)]
+        measures = [item for item in items if _measures(item)]
         items[:] = [item for item in items if item not in measures]
         config.hook.pytest_deselected(items=measures)
+
+
+def _measures(item: pytest.Item) -> bool:
+    # What was accepted and is gone has no case; holding it is a night's business all the same. The guides' claims are
+    # no evidence that was given.
+    night = {"tonight", "night"} & set(getattr(item, "fixturenames", ()))
+    other = night or case_of(item) or item.get_closest_marker("published")
+    return bool(other) and not isinstance(_compared(item), Comparison)
 
 
 def _compares(item: pytest.Item) -> bool:
@@ -144,8 +154,13 @@ def _compared(item: pytest.Item) -> Comparison | Sweep | Tonight | None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """List evidence that no test judged; silence the same warning where Ctrl-C leaves the fixture to the end."""
+    """Record figures that no test came to ask for, before the evidence ends; list evidence that no test judged.
+
+    Silence the same warning where Ctrl-C leaves the fixture to the end.
+    """
     recording = session.config.stash[RECORDING]
+    if (measuring := session.config.stash.get(CAMPAIGN, None)) and not recording.ledger.closed:
+        measuring.keep()
     if recording.harness and not recording.is_worker:
         recording.remarks += unjudged(recording.ledger)
     with warnings.catch_warnings():

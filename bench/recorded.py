@@ -12,10 +12,8 @@ from bench.preparing import Prepared
 from fixtures import host, noise
 from fixtures.device import CPU, Device
 from reports.round import Round
+from reports.timed_outputs import LARGEST_ERROR
 
-TOLERANCE = 1e-3
-"""Largest difference between the outputs of timed calls and of the accuracy path, relative to the largest output: the
-same engine in two processes may sum in another order, but computes the same."""
 KEPT = (
     "cpu_ns",
     "wall_ns",
@@ -51,10 +49,10 @@ def round_of(
 ) -> Round:
     """Return the record; raise RoundError where the timed calls computed something else than the accuracy path."""
     case, feed = arm.case, arm.feed
-    if not (error := answer["largest_relative_error"]) <= TOLERANCE:
+    if not (error := answer["largest_relative_error"]) <= LARGEST_ERROR:
         raise RoundError(
             f"{case.id}: expected the timed calls to compute what the accuracy path computes; found outputs that "
-            f"differ by {error:.2g} of the largest value, allowed {TOLERANCE:g}; nothing was measured; "
+            f"differ by {error:.2g} of the largest value, allowed {LARGEST_ERROR:g}; nothing was measured; "
             f"judge the engine first: pytest -m accuracy --model {case.model} --backend {case.backend}"
         )
     images = len(feed.names)

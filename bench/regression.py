@@ -12,8 +12,7 @@ from bench.judging import PRIOR, Judged
 from bench.measuring import Measuring
 from bench.nights import RULE, Tonight
 from bench.rule import Rule
-from bench.statistics import two_hosts
-from fixtures import catalogue
+from fixtures import catalogue, noise
 from fixtures.case import Case
 from reports.history import Accepted, History
 from reports.verdict import Verdict
@@ -41,7 +40,7 @@ class Regression:
         Of a case that cannot run here it is asked only if something was accepted (`known`). Raises SetupError for one
         that could not be measured.
         """
-        case, rule = tonight.case, nights.of_case(catalogue.find("rule", RULE), tonight.case)
+        case, rule = tonight.case, catalogue.find("rule", RULE)
         references = nights.references(self.history, case)
         if tonight.candidate is None:
             why = (
@@ -54,10 +53,10 @@ class Regression:
             return [_without(case, rule, "refused", why)]
         now = self.measuring.campaign(case.id)
         if not references:
-            resolution = two_hosts.smallest_margin(*[now.c0 or PRIOR] * 2)
+            resolution = noise.smallest_margin(now.c0 or PRIOR)
             why = (
                 f"nothing of it was accepted in {self.history.folder}; accept this run if it is right: "
-                "python -m reports accept FILE --by=NAME --why=TEXT; one campaign each then tells "
+                f"{self.history.accepting(self.comparing.ledger.path)}; one campaign each then tells "
                 f"{100 * resolution:.1f} % apart here"
             )
             return [_without(case, rule, "undecided", why)]

@@ -20,7 +20,7 @@ from bench.effort import Effort
 from bench.looks import Looks
 from bench.mode import PURE, WHOLE
 from bench.preparing import Arm, Prepared, on
-from fixtures import devices, durations, locks
+from fixtures import devices, durations, locks, plan
 from fixtures.case import Case
 from fixtures.device import CPU, Device
 from fixtures.workshop import Workshop
@@ -128,7 +128,7 @@ class Rounds:
                 f"together; found that {arm.backend.runtime} does not tell; leave --device=card out"
             )
         if self.workshop.selection.subset is None:
-            durations.note("round", case, time.monotonic() - began)
+            durations.note(effort.work(plan.ROUND), case, time.monotonic() - began)
         card = {"card_round": uuid.uuid4().hex} if whole_card else {}
         versions = arm.runtime.versions(arm.backend)
         common = {"versions": versions, **_siblings(used[0], before, after), **card}

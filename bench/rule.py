@@ -14,6 +14,8 @@ class Side:
 
     backend: str
     per_card: bool = False
+    device: str = ""
+    """A word that the device's name must have, where the backend runs on others of its kind too."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,15 @@ class Rule:
     otherwise: str = ""
     statistics: tuple[str, ...] = ("mean", "median")
     second: str = ""
+    one_host: bool = False
+    """Whether both sides must be of the same hardware: two days of it, if they did not take turns."""
     batches: tuple[int, ...] = ()
-    """Where it is asked; empty: at the batches of the model."""
+    """Where it must hold, all of them; empty: it is a claim of its own at every batch of the model."""
+
+    @property
+    def parts(self) -> int:
+        """Return how many tests make up the claim: one per batch that the rule names."""
+        return max(1, len(self.batches))
 
     def applies(self, candidate: float, baseline: float) -> bool:
         """Tell whether two point figures (images/s) meet it, as the guides decide."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from bench.effort import EFFORTS, QUICK, Effort
 from bench.likeness.axis import refusals
 from fixtures import catalogue, durations, options
 
-ACCEPTED = Path(__file__).resolve().parent.parent / "reports" / "accepted"
 POLICIES = ("interval", "point")
 
 
@@ -27,12 +25,11 @@ class Settings:
     """Axis of a comparison that may differ -> the reason, which stands in the verdict."""
     policy: str = "interval"
     """What decides: the interval, or the guides' point rule."""
-    history: Path = ACCEPTED
 
     @property
     def strictness(self) -> str:
         """Return whose exit status applies: judging alone is always for a signature, unless for the night."""
-        return "signoff" if self.judge_only and self.effort == QUICK else self.effort.name
+        return "signoff" if self.judge_only and self.effort.name == QUICK.name else self.effort.name
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -48,7 +45,6 @@ def add_options(parser: pytest.Parser) -> None:
             "start no further round after so long: 90s, 30m, 2h; default: quick 3.5 minutes, else none",
         ),
         ("--policy", "NAME", "what decides a comparison: interval (the default) or point, the guides' bare ratio"),
-        ("--history", "DIR", "what was accepted, to compare tonight with; default: reports/accepted"),
     ):
         options.add(parser, name, metavar=metavar, help=help)
     options.add(
@@ -69,14 +65,12 @@ def read(config: pytest.Config) -> Settings:
     effort = EFFORTS[_known(config, "--effort", tuple(EFFORTS), QUICK.name)]
     if budget := options.value(config, "--budget"):
         effort = replace(effort, budget_seconds=durations.seconds(budget, "--budget"))
-    history = options.paths(config, "--history")
     return Settings(
         effort,
         judge_only=options.flag(config, "--judge-only"),
         whole_data_set=options.flag(config, "--whole-data-set"),
         allowed=_allowed(config),
         policy=_known(config, "--policy", POLICIES, POLICIES[0]),
-        history=history[-1] if history else ACCEPTED,
     )
 
 

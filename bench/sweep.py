@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-
-import pytest
 
 from bench.children import OutOfMemoryError
 from bench.measuring import Measuring
+from bench.units import BudgetError
 from fixtures.case import Case
 from fixtures.errors import SetupError
+from fixtures.runtime import Missing
 from reports.measurement import Measurement
 
 METRIC = "best_batch"
@@ -42,11 +42,12 @@ def sweeps(cases: Iterable[Case]) -> list[Sweep]:
     return [Sweep(tuple(sorted(each))) for each in found.values()]
 
 
-def best(sweep: Sweep, campaign: Measuring) -> Measurement:
+def best(sweep: Sweep, campaign: Measuring) -> Measurement | Missing:
     """Return the throughput of the best batch in fresh rounds, and of every batch in the rounds it was chosen by.
 
-    By device compute where that is told, as the guides do. Out of memory is a result, and never the best. Skips where
-    no batch could be measured.
+    By device compute where that is told, as the guides do. Out of memory is a result, and never the best. Where fewer
+    than two batches were measured there is no best: returns which were not, and why; raises the SetupError of the first
+    that failed where none was.
     """
     reached: dict[int, float] = {}
     lacking: dict[int, str] = {}
@@ -56,14 +57,18 @@ def best(sweep: Sweep, campaign: Measuring) -> Measurement:
             figures = {found.metric: found for found in campaign.figures(case.id)}
         except OutOfMemoryError:
             lacking[case.batch] = "out of memory"
-        except SetupError as error:  # said by the test of that case
+        except BudgetError as error:
+            lacking[case.batch] = error.reason
+        except SetupError as error:
             errors.append(error)
             lacking[case.batch] = "not measured"
         else:
             compute = figures.get("device_compute")
             reached[case.batch] = 1e3 * case.batch / compute.value if compute else figures["throughput"].value
-    if not reached:
-        pytest.skip(f"not measured: none of the batches of {sweep.id} could be; see their own tests")
+    if errors and not reached:
+        raise errors[0]
+    if len(reached) < 2:
+        return _none_best(reached, lacking)
     batch = max(reached, key=lambda each: reached[each])
     chosen = next(case for case in sweep.candidates if case.batch == batch)
     found = {each.metric: each for each in campaign.again(chosen.id)}
@@ -77,5 +82,22 @@ def best(sweep: Sweep, campaign: Measuring) -> Measurement:
         f"batch {batch} is best of {asked} by {by}",
         f"measured again in {figure.details['rounds']} fresh rounds; when it was chosen it had {reached[batch]:.5g}",
     )
-    details = {**figure.details, "chosen_by": chosen_by, "lacking": {str(each): why for each, why in lacking.items()}}
+    details = {
+        **figure.details,
+        **({"per": "device"} if compute else {}),  # not per batch, as a time is
+        "chosen_by": chosen_by,
+        "lacking": {str(each): why for each, why in lacking.items()},
+    }
     return replace(figure, metric=METRIC, value=value, unit="images/s", notes=notes, details=details)
+
+
+def _none_best(reached: Iterable[int], lacking: Mapping[int, str]) -> Missing:
+    """Return why no batch is the best, a reason once for all batches that it kept out."""
+    measured = f"only batch {', '.join(map(str, reached))} was measured" if reached else "no batch was measured"
+    reasons = dict.fromkeys(lacking.values())
+    batches = {why: ", ".join(str(batch) for batch, own in lacking.items() if own == why) for why in reasons}
+    why = "; ".join(f"of batch {own}: {reason}" for reason, own in batches.items())
+    steps = ["give more with --budget"] * any("budget" in reason for reason in reasons)
+    steps += ["name smaller ones with --batch"] * ("out of memory" in reasons)
+    reason = f"{measured}, and the best is one of several" + (f" ({why})" if why else "")
+    return Missing(reason, " or ".join(steps) or "see why the others failed, or name more with --batch")

@@ -9,6 +9,7 @@ import pytest
 from bench.comparing import Comparing
 from bench.comparison import Comparison
 from bench.sides import Absent
+from bench.units import BudgetError
 from reports.verdict import Verdict
 
 pytestmark = pytest.mark.perf
@@ -21,7 +22,11 @@ def test_comparison(
     judge: Callable[[Verdict], None],
 ) -> None:
     """The candidate meets the rule against the baseline."""
-    found = comparing.verdict(comparison)
+    try:
+        found = comparing.verdict(comparison)
+    except BudgetError as error:
+        not_run(comparison.candidate.backend, error.reason, error.next_step, named=False)
+        return
     if isinstance(found, Absent):
         not_run(found.case.backend, found.reason, found.next_step, named=comparing.requires(comparison, found))
     else:

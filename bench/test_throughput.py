@@ -11,6 +11,7 @@ import pytest
 from bench.children import OutOfMemoryError
 from bench.measuring import Measuring
 from bench.replay import CLOCK, replay
+from bench.units import BudgetError
 from fixtures.case import Case
 from reports.outcome import in_a_line
 
@@ -34,6 +35,9 @@ def test_throughput(
         taken = campaign.of(timed_case.id)
     except OutOfMemoryError as error:
         not_run(timed_case.backend, f"out of memory at batch {timed_case.batch}", in_a_line(str(error))[0], named=False)
+        return
+    except BudgetError as error:  # whoever names a backend sets the budget too: no failure
+        not_run(timed_case.backend, error.reason, error.next_step, named=False)
         return
     replay(benchmark, list(chain.from_iterable(process[0].samples_ns for process in taken)))
     found = campaign.figures(timed_case.id)

@@ -11,7 +11,8 @@ from bench.campaigns import Campaign
 from bench.effort import QUICK
 from bench.judging import Judged, multiplier
 from bench.rule import Rule, Side
-from bench.statistics.decision import PAIRS, Decision, level_to_fail
+from bench.statistics.decision import PAIRS, Decision
+from bench.undecided import COUNTS, held, more, percent
 from fixtures import backend as backends
 from reports.figure import figure
 from reports.verdict import Verdict
@@ -21,7 +22,8 @@ NAMES = {
     "latency": "host wall, call by call",
     "throughput": "host wall with transfers",
 }
-COUNTS = {1: "one", 2: "two", 3: "three"}
+COMPARED = {**NAMES, "latency": f"latency ({NAMES['latency']})", "throughput": f"throughput ({NAMES['throughput']})"}
+"""What two figures in images/s are of, as the same run prints others beside them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Compared:
     remarks: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What every ratio is printed with."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Axis -> why it refuses, each by itself; `refusals` groups those that share a cause."""
 
 
 def verdict(compared: Compared, policy: str) -> Verdict:
@@ -51,7 +55,10 @@ def verdict(compared: Compared, policy: str) -> Verdict:
     status, why = _status(compared, policy)
     clauses = [*why, *([_ratio(compared, judged)] if judged else [])]
     if judged:
-        clauses += [_counts(judged.nearest), *_nearly_failed(judged, status), *_more(judged, status)]
+        clauses += [*_part(rule, candidate), _counts(compared, judged.nearest)]
+        if status == judged.status == "undecided":
+            yet = _held(compared, judged)
+            clauses += [*([f"not decided yet: {yet}"] if yet and not why else []), more(judged)]
         if compared.second:
             clauses.append(
                 f"{NAMES[compared.second.figure]}: {_interval(compared.second.nearest)}, which does not decide"
@@ -65,7 +72,7 @@ def verdict(compared: Compared, policy: str) -> Verdict:
     return Verdict(
         candidate.case,
         rule.name,
-        f"{rule.sentence}: {rule.must()} in {NAMES[judged.figure if judged else rule.figure]}",
+        f"{rule.sentence}: {rule.must()} in {NAMES[judged.figure if judged else rule.figure]}{_at_batches(rule)}",
         status,
         judged.figure if judged else rule.figure,
         "times",
@@ -85,14 +92,21 @@ def _status(compared: Compared, policy: str) -> tuple[str, list[str]]:
     if compared.refusals:
         return "refused", list(compared.refusals)
     if judged is None:
-        return "refused", [f"{NAMES[compared.rule.figure]} is not told by both sides"]
+        wanted = " and ".join(compared.rule.statistics)
+        return "refused", [f"{NAMES[compared.rule.figure]}: its {wanted} is not told by both sides"]
     status = judged.status
     if policy == "point":
-        status = "passed" if compared.rule.applies(judged.candidate, judged.baseline) else "failed"
+        status = "passed" if compared.rule.applies(judged.point[1], 1.0) else "failed"
     if QUICK.name in {each.effort for each in (*compared.candidates, *compared.baselines)}:
         would = {"passed": "pass", "failed": "fail"}.get(status, "decide nothing yet")
+        if status == "undecided" and (yet := _held(compared, judged)):
+            would += f": {yet}"
         return "undecided", [f"quick effort signs nothing off (as it stands it would {would}; take --effort signoff)"]
     return status, []
+
+
+def _held(compared: Compared, judged: Judged) -> str:
+    return held(compared.rule, judged, [*compared.candidates, *compared.baselines])
 
 
 def _ratio(compared: Compared, judged: Judged) -> str:
@@ -106,12 +120,18 @@ def _ratio(compared: Compared, judged: Judged) -> str:
     )
     told: dict[str, list[str]] = {}
     for statistic, decision in judged.decisions.items():
-        told.setdefault(_interval(decision), []).append(statistic)
-    many = len(judged.decisions) > 1
+        told.setdefault(_interval(decision), []).append(_estimator(statistic, decision))
+    many = len(judged.decisions) > 1 or judged.nearest.method == PAIRS
     ratios = " and ".join(
         f"{interval} by {' and '.join(statistics)}" if many else interval for interval, statistics in told.items()
     )
-    return f"{over}: ratio {ratios} at {_percent(judged.nearest.level)}, required {rule.must()}"
+    level = f" at {percent(judged.nearest.level)}" if math.isfinite(judged.nearest.lower) else ""
+    return f"{over}, {COMPARED[judged.figure]}: ratio {ratios}{level}, required {rule.must()}"
+
+
+def _estimator(statistic: str, decision: Decision) -> str:
+    """Name the estimate: in turn the median is that of the ratios, which is not the ratio of the medians."""
+    return "median of the calls' own ratios" if decision.method == PAIRS and statistic == "median" else statistic
 
 
 def _card(side: Side) -> str:
@@ -127,54 +147,51 @@ def _of_card(side: Side, campaign: Campaign) -> str:
 
 
 def _interval(decision: Decision) -> str:
-    low, high = (f"{math.exp(end):.3f}" if math.isfinite(end) else "?" for end in (decision.lower, decision.upper))
-    return f"{decision.ratio:.3f} [{low}, {high}]"
+    if not math.isfinite(decision.lower):
+        return f"{decision.ratio:.3f} (one round: no interval)"
+    return f"{decision.ratio:.3f} [{decision.low:.3f}, {decision.high:.3f}]"
 
 
-def _percent(level: float) -> str:
-    return f"{100 * level:.3g} %"
+def _at_batches(rule: Rule) -> str:
+    return f", at batch {_batches(rule)}" if rule.parts > 1 else ""
 
 
-def _counts(decision: Decision) -> str:
+def _batches(rule: Rule) -> str:
+    return " and ".join(map(str, rule.batches))
+
+
+def _part(rule: Rule, candidate: Campaign) -> list[str]:
+    """Say that a claim about several batches is not shown by one of them."""
+    if rule.parts == 1:
+        return []
+    return [f"this is batch {candidate.case.batch} alone, the claim is about {_batches(rule)} together"]
+
+
+def _counts(compared: Compared, decision: Decision) -> str:
     if decision.method == PAIRS:
-        return f"{decision.rounds[0]} rounds in turn on one host"
+        return f"{_rounds(decision.rounds[0])} in turn on one host"
     candidate, baseline = decision.campaigns
+    sides = {"candidate": compared.candidates, "baseline": compared.baselines}
+    if bare := [f"{name} {found[-1].source}" for name, found in sides.items() if not found[-1].rounds]:
+        return f"unreplicated: {', '.join(bare)}"
     if candidate == baseline:
         return f"{COUNTS.get(candidate, candidate)} campaign{'s' * (candidate > 1)} each"
     return f"{candidate} and {baseline} campaigns"
 
 
-def _nearly_failed(judged: Judged, status: str) -> list[str]:
-    """Say why an interval that lies below what is required has not failed (measurement protocol 4.1)."""
-    below = [each for each in judged.decisions.values() if each.status == "undecided" and each.high < each.required]
-    if status != "undecided" or judged.status != "undecided" or not below:
-        return []
-    count = len(judged.decisions)
-    level = _percent(level_to_fail(below[0].level, count))
-    return [f"of {COUNTS.get(count, count)} that must hold one fails at {level} only"]
-
-
-def _more(judged: Judged, status: str) -> list[str]:
-    """Say what would decide what is undecided: all of it, so the part that needs most."""
-    open_ones = [decision for decision in judged.decisions.values() if decision.status == "undecided"]
-    if status != "undecided" or judged.status != "undecided":
-        return []
-    paired = judged.nearest.method == PAIRS
-    counts = [decision.more for decision in open_ones if decision.more is not None]
-    if len(counts) < len(open_ones):
-        return ["no number of rounds within reach decides" if paired else "three campaigns each would not decide"]
-    more = max(counts)
-    verb = "decides" if more == 1 else "decide"
-    if paired:
-        return [f"about {more} more round{'s' * (more != 1)} {verb}"]
-    return [f"about {COUNTS.get(more, more)} more on {'another day' if more == 1 else 'other days'} {verb}"]
+def _rounds(count: int) -> str:
+    return f"{count} round{'s' * (count != 1)}"
 
 
 def _point(rule: Rule, judged: Judged, policy: str) -> str:
     """Say what the guides would, from point figures alone."""
-    met = "met" if rule.applies(judged.candidate, judged.baseline) else "not met"
+    statistic, ratio = judged.point
     decides = ", which decides here by policy = point" if policy == "point" else ""
-    return f"By the guide's point rule: {judged.candidate / judged.baseline:.3f} {rule.must()}, {met}{decides}"
+    first = next(iter(judged.points.values()))
+    by = "" if math.isclose(first, ratio, rel_tol=5e-4) else f" by the {statistic}"
+    if rule.applies(ratio, 1.0):
+        return f"By the guide's point rule: {ratio:.3f}{by} {rule.must()}, met{decides}"
+    return f"By the guide's point rule {ratio:.3f}{by}, required {rule.must()}: not met{decides}"
 
 
 def _details(compared: Compared, policy: str) -> dict[str, Any]:
@@ -182,12 +199,14 @@ def _details(compared: Compared, policy: str) -> dict[str, Any]:
     found: dict[str, Any] = {"policy": policy, **compared.facts}
     if compared.allowed:
         found["allowed"] = dict(compared.allowed)
+    if compared.refused:
+        found["refused"] = dict(compared.refused)
     for name, judged in (("decided_by", compared.judged), ("beside_it", compared.second)):
         if judged:
             found[name] = {statistic: _told(decision) for statistic, decision in judged.decisions.items()}
     found["campaigns"] = {
         name: [
-            f"{each.run[:8]} {each.started[:10]}, {len(each.processes())} rounds, {each.source}" for each in campaigns
+            f"{each.run[:8]} {each.started[:10]}, {_rounds(len(each.processes()))}, {each.source}" for each in campaigns
         ]
         for name, campaigns in (("candidate", compared.candidates), ("baseline", compared.baselines))
     }

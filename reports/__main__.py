@@ -13,8 +13,9 @@ from rich.console import Console
 from fixtures import home
 from fixtures.store.sidecar import printable
 from reports import merge
-from reports.accept import FOLDER, Acceptor
+from reports.accept import Acceptor
 from reports.evidence import Evidence, read
+from reports.history import FOLDER
 from reports.schema import EvidenceError
 from reports.show import show, width
 

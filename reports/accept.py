@@ -23,8 +23,6 @@ from reports.measurement import Measurement
 from reports.run import Run
 from reports.schema import EvidenceError, UnwritableError
 
-FOLDER = Path(__file__).resolve().parent / "accepted"
-"""Where campaigns are published unless another folder is named."""
 LONGEST = 80
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fixtures.case import Case
+from reports import timed_outputs
 from reports.acceptance import Acceptance
 from reports.entry import Entry, Record
 from reports.measurement import Measurement
-from reports.round import Round
+from reports.round import REPLICATED, Round
 from reports.run import End, Run
 from reports.verdict import Verdict
 
-SPEED = ("device_compute", "latency", "throughput")
+SPEED = ("device_compute", "latency", "throughput", "best_batch")
 """Metrics of figures that come of rounds; all others are of accuracy."""
 AGAIN = "measure with --effort nightly or signoff"
-BY_OUTPUTS = "trtexec"
-"""It has no accuracy path of its own: the outputs of its timed calls, compared with that of another runner, show it."""
-LARGEST_ERROR = 1e-3
-"""Of such outputs, relative to the largest one."""
 
 
 class RefusedError(Exception):
@@ -75,7 +72,7 @@ def _campaign(entries: Sequence[Entry], run: str, case: Case) -> Campaign:
         raise RefusedError(f"its figures come without rounds; {AGAIN}")
     engine = _engine(figures)
     if speed:
-        _check_effort([each for each in rounds if each.engine == engine])
+        _check_rounds([each for each in rounds if each.engine == engine])
     right = _shown_right(entries, run, case, engine, [each for each in rounds if each.engine == engine])
     kept = [
         (entry.run == run and _about(entry.record, case, engine)) or _id(entry.record) in right for entry in entries
@@ -100,7 +97,7 @@ def _engine(figures: Sequence[Measurement]) -> str:
     return str(engines.pop())
 
 
-def _check_effort(rounds: Sequence[Round]) -> None:
+def _check_rounds(rounds: Sequence[Round]) -> None:
     if not rounds:
         raise RefusedError(f"no round is of the engine of its figures; {AGAIN}")
     efforts = {str(each.details.get("effort", "")) for each in rounds}
@@ -108,6 +105,11 @@ def _check_effort(rounds: Sequence[Round]) -> None:
         raise RefusedError(f"it was measured with --effort quick, which is a look; {AGAIN}")
     if "" in efforts:
         raise RefusedError(f"its rounds do not say with which effort they were taken; {AGAIN}")
+    processes = {str(each.details.get("card_round", number)) for number, each in enumerate(rounds)}
+    if len(processes) < REPLICATED:
+        raise RefusedError(
+            f"it has {len(processes)} of the {REPLICATED} rounds that make a campaign; {AGAIN} and a larger --budget"
+        )
 
 
 def _shown_right(entries: Sequence[Entry], run: str, case: Case, engine: str, rounds: Sequence[Round]) -> set[str]:
@@ -132,7 +134,7 @@ def _shown_right(entries: Sequence[Entry], run: str, case: Case, engine: str, ro
     if failed:
         raise RefusedError(f"{failed[0].rule} failed: {failed[0].reason}")
     decisive = [v for v in accuracy if v.rule == "accuracy"] or accuracy
-    if not any(v.passed for v in decisive) and (decisive or not _by_outputs(rounds)):
+    if not any(v.passed for v in decisive) and (decisive or timed_outputs.largest_error(rounds) is None):
         found = f"{decisive[0].rule} was {decisive[0].status}: {decisive[0].reason}" if decisive else "not shown"
         raise RefusedError(
             f"accuracy of engine {engine[:8]}: {found}; name the evidence of pytest -m accuracy with that engine too"
@@ -140,18 +142,12 @@ def _shown_right(entries: Sequence[Entry], run: str, case: Case, engine: str, ro
     return judged | {_id(v) for v in accuracy}
 
 
-def _by_outputs(rounds: Sequence[Round]) -> bool:
-    """Tell whether every round compared the outputs of its timed calls, with a tool of which no more can be asked."""
-    details = [each.details for each in rounds]
-    tools = [each["tool"].get("tool") if isinstance(each.get("tool"), Mapping) else "" for each in details]
-    errors = [each.get("largest_relative_error") if each.get("checked_calls") else None for each in details]
-    small = [isinstance(error, (int, float)) and error <= LARGEST_ERROR for error in errors]
-    return bool(rounds) and set(tools) == {BY_OUTPUTS} and all(small)
-
-
 def _alone(record: Round | Measurement) -> bool:
-    """Tell whether it was not taken in turns with another engine, which slows both: that is no level to hold."""
-    return not record.details.get("pair")
+    """Tell whether it is of the campaign of its case: not of turns with another engine, nor taken again for a sweep.
+
+    Turns slow both engines: that is no level to hold.
+    """
+    return not record.details.get("pair") and "part" not in record.details
 
 
 def _about(record: Record, case: Case, engine: str) -> bool:

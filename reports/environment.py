@@ -66,7 +66,6 @@ def _stable() -> dict[str, Any]:
         "governor": _governor(),
         "smt": _text("sys/devices/system/cpu/smt/active"),
         "cgroup_cpus": _cgroup_cpus(),
-        "memory_bytes": _memory_bytes(),
         "packages": _versions(PACKAGES),
         "variables": {
             name: value for name, value in sorted(os.environ.items()) if name.startswith(PREFIXES) or name in VARIABLES
@@ -83,6 +82,7 @@ def _recorded() -> dict[str, Any]:
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "cpu_pressure": pressure.splitlines()[0] if pressure else None,
         "utc_offset_s": -time.timezone,
+        "memory_bytes": _memory_bytes(),  # what the kernel leaves: another one leaves some more or less
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from reports.evidence import read
 from reports.measurement import Measurement
 from reports.round import Round
 from reports.schema import EvidenceError
+
+FOLDER = Path(__file__).resolve().parent / "accepted"
+"""Where campaigns are published, and read, unless another folder is named."""
+LATEST, OLDEST = "the latest accepted", "the oldest accepted of its release"
+"""What a night is held against."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ class History:
         found = error.strerror
         self.problems.append(f"{error.filename}: expected a folder of accepted evidence, found: {found}; left out")
 
+    def accepting(self, evidence: Path) -> str:
+        """Return the command that accepts what a run recorded, into this folder."""
+        into = "" if self.folder == FOLDER else f" --into={shlex.quote(str(self.folder))}"
+        return f"python -m reports accept {shlex.quote(str(evidence))} --by=NAME --why=TEXT{into}"
+
     def cases(self) -> list[Case]:
         """Return every case of which a campaign was accepted, sorted."""
         return sorted(self._accepted)
@@ -94,6 +105,13 @@ class History:
         """Return the first taken of the release of the last one, against which creep shows; None without a history."""
         found = self.accepted(case, metric)
         return next((each for each in found if each.acceptance.release == found[-1].acceptance.release), None)
+
+    def references(self, case: Case, metric: str) -> dict[str, Accepted]:
+        """Return what tonight is held against, by name; one entry where the latest accepted is the oldest too."""
+        accepted, oldest = self.accepted(case, metric), self.oldest(case, metric)
+        if oldest is None:
+            return {}
+        return {LATEST: accepted[-1], **({OLDEST: oldest} if oldest.path != accepted[-1].path else {})}
 
 
 def load(path: Path) -> Accepted:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fixtures import digest
 
-HARDWARE = ("machine", "cpu", "cores", "affinity", "numa_nodes", "governor", "smt", "cgroup_cpus", "memory_bytes")
+HARDWARE = ("machine", "cpu", "cores", "affinity", "numa_nodes", "governor", "smt", "cgroup_cpus")
 """What the history of a host is kept by. A fact that a host does not tell (null) is one of its facts."""
 
 SOFTWARE = ("os", "kernel", "python")

@@ -70,7 +70,7 @@ def _once(entry: Entry, lines: Iterable[Entry], path: Path) -> None:
         which = "first" if kind is Run else "last"
         raise EvidenceError(
             f"{path}: expected one {which} line of run {entry.run[:8]}, found another than was read before; one was "
-            "changed after it was written"
+            "changed after it was written: leave out the file that is not as its run wrote it"
         )
 
 

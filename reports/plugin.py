@@ -16,10 +16,14 @@ from fixtures.errors import SetupError
 from fixtures.plugin import SELECTION, case_of
 from fixtures.workshop import Workshop
 from reports import benchmark_json, outcome, summary
+from reports.history import FOLDER, History
 from reports.ledger import Ledger
 from reports.recording import RECORDING, Recording
 from reports.schema import UnwritableError
 from reports.verdict import Verdict
+
+HISTORY = pytest.StashKey[History]()
+"""What was accepted before, of accuracy and of speed."""
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +66,7 @@ def runnable(workshop: Workshop, pytestconfig: pytest.Config, not_run: Callable[
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register --record and --evidence."""
+    """Register --record, --evidence and --history."""
     options.add(
         parser,
         "--record",
@@ -74,14 +78,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--evidence",
         metavar="FILE",
         many=True,
-        help="read evidence of other runs: what --record or --benchmark-json wrote; published: the guides' figures; may "
-        "be repeated",
+        help="read evidence of other runs: what --record or --benchmark-json wrote; published: the guides' figures; "
+        "may be repeated",
+    )
+    options.add(
+        parser, "--history", metavar="DIR", help="what was accepted, to compare tonight with; default: reports/accepted"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start recording; a file that cannot be read or written stops the run here."""
+    """Start recording and read the history; a file that cannot be read or written stops the run here."""
     recording = config.stash[RECORDING] = Recording.start(config)
+    folders = options.paths(config, "--history")
+    if folders and not folders[-1].is_dir():
+        raise pytest.UsageError(
+            f"--history {folders[-1]}: expected a folder of accepted evidence; found none; make it, or check the path"
+        )
+    config.stash[HISTORY] = History(folders[-1] if folders else FOLDER)
+    recording.remarks += config.stash[HISTORY].problems
     config.pluginmanager.register(recording, "signoff-recording")
     if recording.is_worker:
         return

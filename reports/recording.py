@@ -54,7 +54,7 @@ class Recording:
         worker = getattr(config, "workerinput", {}).get("signoff")
         try:
             if worker:
-                given = [_evidence(Path(path)) for path in worker["evidence"]]
+                given = [_evidence(config, Path(path)) for path in worker["evidence"]]
                 return cls(config, Ledger(Path(worker["path"]), given, run=worker["run"]))
             run = uuid4().hex
             record = options.paths(config, "--record")
@@ -65,7 +65,7 @@ class Recording:
                 if record
                 else _folder(config) / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{run[:8]}.jsonl"
             )
-            given = [_evidence(path) for path in options.paths(config, "--evidence")]
+            given = [_evidence(config, path) for path in options.paths(config, "--evidence")]
         except EvidenceError as error:
             raise pytest.UsageError(str(error)) from error
         _refuse_shared(config, path, given)
@@ -187,9 +187,10 @@ class Recording:
             self.problems.append(str(error))
 
 
-def _evidence(path: Path) -> evidence.Evidence:
-    """Read a file, or the figures of the guides where it is called `published` and there is no such file."""
-    if path.name == PUBLISHED and not path.exists():
+def _evidence(config: pytest.Config, path: Path) -> evidence.Evidence:
+    """Read a file, or the figures of the guides where the bare word `published` was given and no such file is there."""
+    bare = {Path(), config.invocation_params.dir, config.rootpath}
+    if path.name == PUBLISHED and path.parent in bare and not path.is_file():
         return evidence.Evidence(Path(PUBLISHED), published.entries())
     return evidence.read(path)
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from fixtures.case import Case
 
+REPLICATED = 5
+"""Processes that make a campaign (measurement protocol 5.1); fewer say nothing of their own spread."""
+
 
 @dataclass(frozen=True)
 class Round:

@@ -132,13 +132,24 @@ def _show_measurements(measurements: list[Measurement], console: Console) -> Non
         table.add_column(column, no_wrap=True)
     table.add_column("data", overflow="fold")
     for m in measurements:
-        facts = (m.source, m.case.id, m.case.profile, m.metric, figure(m.value, m.unit), _engine(m), _data(m))
+        facts = (m.source, m.case.id, m.case.profile, _metric(m), figure(m.value, m.unit), _engine(m), _data(m))
         table.add_row(*map(escape, facts))
     console.print()
     console.print(table)
-    for note in dict.fromkeys(f"note       {m.case.id}: {note}" for m in measurements for note in m.notes):
-        console.print(escape(note))
+    notes: dict[tuple[str, str], dict[str, None]] = {}
+    for m in measurements:
+        for note in m.notes:
+            notes.setdefault((m.case.id, note), {})[_metric(m)] = None
+    for (case, note), metrics in notes.items():
+        console.print(escape(f"note       {case} {', '.join(metrics)}: {note}"))
     console.print()
+
+
+def _metric(m: Measurement) -> str:
+    """Return the metric, and beside whom it was taken where two took turns: alone it is another figure."""
+    pair = m.details.get("pair")
+    other = pair.get("other") if isinstance(pair, Mapping) else None
+    return f"{m.metric} in turn with {other}" if other else m.metric
 
 
 def _engine(m: Measurement) -> str:

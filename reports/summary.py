@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import shutil
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,15 +55,33 @@ def verdict_lines(verdicts: Iterable[Verdict]) -> list[tuple[str, str]]:
 def measurement_lines(measurements: Iterable[Measurement], verdicts: Iterable[Verdict]) -> list[str]:
     """Return a line per case with the figures that no verdict speaks for."""
     judged = {id_ for verdict in verdicts for id_ in verdict.measurements}
-    figures: dict[tuple[str, str, str], dict[str, None]] = {}
+    cases: dict[tuple[str, str, str], dict[tuple[str, str], dict[str, None]]] = {}
     for m in measurements:
         if m.id not in judged:
-            texts = figures.setdefault((_first(m.source), m.case.id, m.case.profile), {})
-            on = m.data.get("described")
-            if on:  # once, behind the figures that were measured on it
-                texts.pop(on, None)
-            texts |= dict.fromkeys([f"{m.metric} {figure(m.value, m.unit)}{_of_card(m)}", *([on] if on else [])])
-    return table([(*key, ", ".join(texts)) for key, texts in figures.items()])
+            alike = cases.setdefault((_first(m.source), m.case.id, m.case.profile), {})
+            same = alike.setdefault((str(m.data.get("described", "")), _rounds(m)), {})
+            same[f"{m.metric} {figure(m.value, m.unit)}{_of_card(m)}"] = None
+    return table([(*key, ", ".join(_alike(alike))) for key, alike in cases.items()])
+
+
+def _alike(alike: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[str]:
+    """Give figures, behind those of the same rounds what is said of these, and behind those of the same data which."""
+    for on, group in itertools.groupby(alike, key=lambda each: each[0]):
+        for _, rounds in group:
+            yield ", ".join(alike[on, rounds]) + (f" ({rounds})" if rounds else "")
+        if on:
+            yield on
+
+
+def _rounds(m: Measurement) -> str:
+    """Return how many rounds a figure was made from, and what was wrong with how many of them."""
+    told = ["measured again"] if "part" in m.details else []
+    if count := m.details.get("rounds"):
+        told.append(m.details.get("cut") or _count(count, "round"))
+    if flagged := m.details.get("flagged"):
+        flags = ", ".join(f"{name.replace('_', ' ')} ({many})" for name, many in flagged.items())
+        told.append(f"flags: {flags}")
+    return "; ".join(told)
 
 
 def _of_card(m: Measurement) -> str:

@@ -6,4 +6,4 @@ from dataclasses import replace
 
 from bench.effort import EFFORTS, QUICK
 
-EFFORTS[QUICK.name] = replace(QUICK, rounds=2, serial_seconds=0.0, window_seconds=0.05, warmup_seconds=0.0)
+EFFORTS[QUICK.name] = replace(QUICK, rounds=2, serial_seconds=0.01, window_seconds=0.05, warmup_seconds=0.0)

@@ -156,6 +156,35 @@ def test_a_look_is_refused(tmp_path: Path, accept: Accept, effort: str | None, w
     assert lines[0].endswith(why)
 
 
+def test_rounds_that_a_budget_cut_short_are_no_campaign(tmp_path: Path, accept: Accept) -> None:
+    *rounds, throughput, latency = timed(CASE)
+    path = write(tmp_path / "run.jsonl", *run("one", *rounds[:4], throughput, latency, *right(CASE)))
+    status, lines, _ = accept(path)
+    assert status == 1
+    assert lines[0].endswith(
+        "it has 4 of the 5 rounds that make a campaign; measure with --effort nightly or signoff and a larger --budget"
+    )
+
+
+def test_the_devices_of_a_card_at_once_are_one_round(tmp_path: Path, accept: Accept) -> None:
+    card = {"effort": "nightly", "card_round": "a"}
+    path = write(tmp_path / "run.jsonl", *run("one", *timed(CASE, details=card), *right(CASE)))
+    assert "it has 1 of the 5 rounds" in accept(path)[1][0]
+
+
+def test_what_a_sweep_measured_again_is_no_part_of_the_campaign(tmp_path: Path, accept: Accept) -> None:
+    part = {"effort": "nightly", "part": f"{CASE.id} again"}
+    again = records.timed_round(case=CASE, engine=ENGINE["sha256"], seed=9, details=part)
+    figure = dataclasses.replace(speed(CASE, value=60.0), details=part)
+    best = dataclasses.replace(figure, metric="best_batch")
+    ours = [*timed(CASE), *right(CASE)]
+    path = write(tmp_path / "run.jsonl", *run("one", *ours, again, figure, best))
+    _, lines, _ = accept(path)
+    assert "throughput 50 images/s, latency 20 ms; engine" in lines[0]
+    (file,) = published(tmp_path)
+    assert [entry.record for entry in read(file).entries[1:-2]] == ours
+
+
 def test_one_quick_round_among_others_is_enough_to_refuse(tmp_path: Path, accept: Accept) -> None:
     quick = records.timed_round(case=CASE, engine=ENGINE["sha256"], details={"effort": "quick"})
     assert accept(write(tmp_path / "run.jsonl", *run("one", *timed(CASE), quick, *right(CASE))))[0] == 1

@@ -302,6 +302,7 @@ def digits(tmp_path, capsys):
     folder = tmp_path / "copied"
     shutil.copytree(DIGITS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     accepted, count = tmp_path / "accepted", iter(range(9))
+    accepted.mkdir()
 
     def run(*arguments: str, model: str = "digits") -> Run:
         options = (f"--catalogue={folder}", f"--history={accepted}", f"--model={model}", "--batch=1", "-m", "accuracy")
@@ -325,7 +326,7 @@ def test_nights_from_the_first_to_one_with_a_fault(digits):
     assert first.status == 7, first.output
     (found,) = of_the_rule(first)
     assert (found.status, found.observed) == ("undecided", 97.8)
-    assert "python -m reports accept FILE --by=NAME --why=TEXT" in found.reason
+    assert re.search(r"python -m reports accept \S+ --by=NAME --why=TEXT", found.reason)
 
     accept(0)
     same = run("--effort=nightly")

@@ -14,9 +14,11 @@ from bench.likeness.axis import AXES
 from bench.rule import ACCEPTED, ANY, Rule, Side
 from bench.rules.ascend310_over_t4 import RULE as OVER_T4
 from bench.rules.ascend310p_over_ascend310 import RULE as TUNED
+from bench.rules.openvino_over_onnxruntime import RULE as ON_ONE_HOST
 from fixtures.case import Case
 from fixtures.errors import SetupError
 from reports.entry import Entry
+from reports.host_key import HARDWARE
 from reports.measurement import Measurement
 from reports.round import Round
 from reports.run import Run
@@ -281,6 +283,45 @@ def test_two_stand_ins_are_no_devices_to_the_nightly_gate():
     assert names(ANYTHING, one, with_figures(other, taken="2026-11-01")) == ["device"]
 
 
+def test_another_gpu_of_the_same_capability_is_no_t4():
+    other = with_rounds(gpu(), before={"id": "gpu0", "name": "NVIDIA GeForce GTX 1650"})
+    (found,) = axes.differences(OVER_T4, npu(), other, "device_compute")
+    assert found.told == "device: baseline: it ran on NVIDIA GeForce GTX 1650, and the rule is about a T4"
+    assert names(OVER_T4, npu(), log("t4_trtexec", facts={"device": "NVIDIA GeForce GTX 1650"}))[-1] == "device"
+
+
+@pytest.mark.parametrize(("cores", "run", "refused"), [(2, "b", []), (64, "b", ["device"]), (64, "a", [])])
+def test_a_rule_about_one_host_refuses_two_that_did_not_take_turns(cores, run, refused):
+    one, other = (
+        replace(
+            with_case(npu(), backend=backend),
+            run=run,
+            environment={"stable": {**dict.fromkeys(HARDWARE, "x"), "cores": cores}},
+        )
+        for backend, run, cores in (("openvino", "a", 2), ("onnxruntime", run, cores))
+    )
+    assert [name for name in names(ON_ONE_HOST, one, other, "latency") if name == "device"] == refused
+    if refused:
+        found = axes.differences(ON_ONE_HOST, one, other, "latency")
+        assert "device: the rule is about one host, and these are two: cores 64 -> 2" in [axis.told for axis in found]
+
+
+@pytest.mark.parametrize(
+    ("count", "details", "refused"),
+    [
+        (5, {}, ["rounds"]),
+        (8, {}, []),
+        (5, {"effort": "quick"}, []),  # it decides nothing anyway
+        (5, {"pair": {"id": "p", "arm": 1}}, []),  # pairs are looked at later
+    ],
+)
+def test_rounds_that_were_not_steady_need_more_of_them(count, details, refused):
+    one = with_rounds(gpu(), flags=("not_steady",), **details)
+    more = tuple(replace(each, seed=90 + number) for number, each in enumerate(one.rounds[:3]))
+    baseline = replace(one, rounds=(*one.rounds, *more)[:count])
+    assert [name for name in names(OVER_T4, npu(), baseline) if name == "rounds"] == refused
+
+
 def test_two_backends_are_not_one_to_the_nightly_gate():
     assert "device" in names(ANYTHING, npu(), with_case(npu(), backend="ascend310p"))
 
@@ -341,6 +382,43 @@ def test_a_log_of_a_tool_is_refused_axis_by_axis_until_each_is_allowed():
     allowed = dict.fromkeys(missing, "the command in the guide says so")
     refused, through = axes.refusals(found, {**allowed, "depth": "not needed"})
     assert (refused, sorted(through)) == ([], sorted(missing))
+
+
+def test_what_a_log_lacks_is_said_once_with_every_axis_that_would_open_it():
+    found = axes.differences(OVER_T4, npu(), log("t4_trtexec"), "device_compute")
+    told = axes.clauses(found)
+    assert told[0] == (
+        "baseline: an imported log: no engine, no data, no rounds "
+        "(model, precision, data, tuning, protocol, exclusivity)"
+    )
+    assert told[1:] == [axis.told for axis in found if axis.name in ("size", "batch", "graph", "versions")]
+
+
+def test_causes_that_two_sides_share_in_part_are_told_per_side():
+    sides = (("candidate", "a"), ("baseline", "b"))
+    made = [
+        axes.Axis("model", "", "", "candidate: a; baseline: b", by_side=sides),
+        axes.Axis("data", "", "", "candidate: a", by_side=sides[:1]),
+        axes.Axis("device", "", "", "candidate: a", allowable=False, by_side=sides[:1]),
+        axes.Axis("mode", "", "", "candidate x, baseline y"),
+    ]
+    assert axes.clauses(made) == [
+        "candidate: a (model, data)",
+        "model: baseline: b",
+        "device: candidate: a; --allow does not let it through",
+        "mode: candidate x, baseline y",
+    ]
+    assert axes.clauses(made[:1]) == [made[0].told]
+
+
+@pytest.mark.parametrize(
+    ("flags", "count", "said"),
+    [(("slowed",), 1, "slowed in 1 of 1 round"), ((), 1, "1 round, at least 5"), ((), 2, "2 rounds, at least 5")],
+)
+def test_one_round_is_a_round(flags, count, said):
+    baseline = with_rounds(replace(gpu(), rounds=gpu().rounds[:count]), flags=flags)
+    found = axes.differences(OVER_T4, npu(), baseline, "device_compute")
+    assert any(said in axis.why for axis in found)
 
 
 def test_a_log_that_contradicts_itself_is_refused_as_guards():

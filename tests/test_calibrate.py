@@ -36,10 +36,14 @@ class Fake:
     """Rounds that are made up: process n is slower by 2 ** n, and both arms of it alike."""
 
     taken = 0
+    closed = 0
 
     def __init__(self, workshop):
         self.workshop = workshop
         self.alone, self.pairs = 0, 0
+
+    def close(self):
+        Fake.closed += 1
 
     def take(self, case, seed, effort, mode=None):
         self.alone += 1
@@ -90,6 +94,7 @@ def faked(home, monkeypatch):
     monkeypatch.setattr(measuring, "time", clock)
     monkeypatch.setattr(measuring.Measuring, "_prepare", lambda *_: None)
     monkeypatch.setattr(Fake, "taken", 0)
+    monkeypatch.setattr(Fake, "closed", 0)
     FAULTS.clear()
     yield clock
     FAULTS.clear()
@@ -164,6 +169,7 @@ def test_rounds_are_spread_over_the_time_of_the_effort(home, faked):
 def test_ctrl_c_leaves_what_was_measured(home, faked, capsys):
     FAULTS[6] = KeyboardInterrupt()
     assert run(home) == 128 + signal.SIGINT
+    assert Fake.closed == 1  # the inputs that its rounds read
     output = capsys.readouterr()
     assert "interrupted; what follows rests on the rounds that were taken" in output.err
     assert "5 of pairs" in output.out
@@ -196,7 +202,7 @@ def test_rounds_that_guards_speak_against_are_told(home, faked, monkeypatch, cap
     monkeypatch.setattr(Fake, "take", lambda self, case, seed, *_: replace(made(case, seed, 1), flags=("host_busy",)))
     assert run(home) == 0
     told = rows(capsys.readouterr().out)["flags"]
-    assert told == "host_busy 8 of 24; two hosts are not compared by such rounds"
+    assert told == "host busy 8 of 24; two hosts are not compared by such rounds"
 
 
 def test_a_tool_that_times_itself_takes_no_turns(home, faked, monkeypatch, capsys):

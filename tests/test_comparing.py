@@ -103,8 +103,8 @@ def test_realistic_evidence_of_two_hosts_comes_to_a_verdict_without_allow(compar
     assert found.status == "undecided"
     assert found.subject == "edsr-256-bs1-ascend310-over-t4"
     assert found.reason.startswith(
-        "card 89.482 images/s (x4, extrapolated) over 85.324 images/s: ratio 1.049 [0.992, 1.109] by mean and median "
-        "at 95 %, required > 1; one campaign each; about two more on other days decide; "
+        "card 89.482 images/s (x4, extrapolated) over 85.324 images/s, device compute: ratio 1.049 [0.992, 1.109] by "
+        "mean and median at 95 %, required > 1; one campaign each; about two more on other days decide; "
     )
     assert found.reason.endswith(". By the guide's point rule: 1.049 > 1, met")
 
@@ -144,7 +144,7 @@ def test_speed_without_accuracy_is_refused_with_its_ratio_beside_it(comparing):
     assert "card 120 images/s" in found.reason
     allowed = comparing(npu(30.0), t4(), allowed={"accuracy": "a trial"}).verdict(ACROSS)
     assert allowed.status == "passed"
-    assert "allowed accuracy: a trial" in allowed.reason
+    assert "allowed accuracy: a trial (edsr-256-bs1-ascend310: accuracy not shown: no passed parity" in allowed.reason
 
 
 def test_an_allowance_that_was_not_needed_is_said_and_one_that_nobody_knows_is_an_error(comparing):
@@ -152,6 +152,34 @@ def test_an_allowance_that_was_not_needed_is_said_and_one_that_nobody_knows_is_a
     assert "--allow data was not needed" in found.reason
     with pytest.raises(SetupError, match="did you mean 'data'"):
         comparing(npu(), t4(), allowed={"dta": "why not"}).verdict(ACROSS)
+
+
+def test_no_reason_lets_an_engine_through_whose_accuracy_failed(comparing):
+    wrong = [
+        replace(entry, record=replace(entry.record, status="failed")) if isinstance(entry.record, Verdict) else entry
+        for entry in ACCURATE
+    ]
+    found = comparing(npu(30.0), t4(), wrong, allowed={"accuracy": "in a hurry"}).verdict(ACROSS)
+    assert found.status == "refused"
+    assert "parity of engine 12121212 failed: so; " in found.reason
+    assert "--allow does not let it through" in found.reason
+
+
+def test_the_verdict_names_by_what_the_engines_were_shown_to_be_right(comparing):
+    found = comparing(npu(), t4(), ACCURATE).verdict(ACROSS)
+    assert [found.details[side]["accuracy"] for side in ("candidate", "baseline")] == [
+        "parity passed for engine 12121212 at 256, accuracy for engine 0f0f0f0f at 1020",
+        "outputs checked: those of the timed calls are within 0.0002 of the accuracy path's, no verdict",
+    ]
+    without = comparing(npu(), t4()).verdict(ACROSS)
+    assert without.details["candidate"]["accuracy"].startswith("not shown: no passed parity verdict of engine 12121212")
+
+
+def test_the_noise_that_an_interval_rests_on_stands_in_the_verdict(comparing):
+    found = comparing(npu(), t4(), ACCURATE).verdict(ACROSS)
+    told = [found.details[side]["between_campaigns"] for side in ("candidate", "baseline")]
+    assert told == ["2 % (locked clocks)"] * 2
+    assert found.details["baseline"]["device"] == "Tesla T4"
 
 
 def test_stand_ins_are_refused_as_a_device(comparing):
@@ -171,6 +199,22 @@ def test_the_guides_figures_are_refused_by_name_as_evidence_of_both_sides(compar
     found = comparing(list(published.entries())).verdict(ACROSS)
     assert found.status == "refused"
     assert found.details["campaigns"]["candidate"][0].endswith("0 rounds, published")
+    names = "model, precision, data, protocol, exclusivity, versions, accuracy"
+    cause = "a published figure: no engine, no data, no rounds"
+    assert f"candidate and baseline: {cause} ({names}); " in found.reason
+    assert found.reason.count(cause) == 1
+    assert found.details["refused"]["data"] == f"candidate: {cause}; baseline: {cause}"
+    assert {*names.split(", ")} < {*found.details["refused"]}
+
+
+def test_a_run_that_was_cut_off_before_its_figures_says_so(comparing):
+    cut_off = [each for each in npu() if not isinstance(each.record, Measurement)]
+    found = comparing(cut_off, t4(), ACCURATE).verdict(ACROSS)
+    assert found.status == "refused"
+    assert found.reason.startswith(
+        "candidate: the run was cut off before its figures were written; measure again "
+        "(model, precision, data, tuning); "
+    )
 
 
 def test_a_measurement_is_never_compared_with_itself(comparing):
@@ -197,4 +241,13 @@ def test_given_evidence_that_no_test_judged_is_listed_once(comparing):
         "judged by no test: the given evidence of edsr-256-bs1-ascend310 (official), edsr-256-bs1-t4_trtexec (official)"
     ]
     made.ledger.add(made.verdict(ACROSS))
+    assert unjudged(made.ledger) == []
+
+
+def test_a_case_that_was_judged_in_turn_is_not_called_unjudged_for_its_figures_alone(comparing):
+    alone = Measurement(CASE, "latency", 9.0, "ms", taken="2026-11-01")
+    in_turn = replace(alone, details={"pair": {"arm": 1, "other": T4.id}})
+    made = comparing([Entry("one", alone), Entry("one", in_turn)])
+    assert len(unjudged(made.ledger)) == 1
+    made.ledger.add(Verdict(CASE, "r", "g", "undecided", "latency", "times", "so", measurements=(in_turn.id,)))
     assert unjudged(made.ledger) == []

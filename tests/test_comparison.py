@@ -125,7 +125,7 @@ def own(folder, rules: tuple[str, ...]) -> None:
 def test_the_rules_are_those_of_the_guides():
     rules: dict[str, Rule] = dict(catalogue.entries("rule"))
     over_t4, tuned = rules["ascend310_over_t4"], rules["ascend310p_over_ascend310"]
-    assert (over_t4.candidate, over_t4.baseline) == (Side("ascend310", per_card=True), Side("t4_trtexec"))
+    assert (over_t4.candidate, over_t4.baseline) == (Side("ascend310", per_card=True), Side("t4_trtexec", device="T4"))
     assert (over_t4.must(), over_t4.statistics, over_t4.figure) == ("> 1", ("mean", "median"), "device_compute")
     assert (tuned.must(), tuned.batches) == (">= 1.2", (1, 16))
     assert tuned.baseline == Side("ascend310", per_card=True)

@@ -97,7 +97,8 @@ def test_a_device_in_use_is_judged_and_not_timed(tmp_path):
 
 
 def test_times_of_a_stand_in_are_emulated_and_its_card_is_extrapolated(tmp_path):
-    said = run(tmp_path, "-m", "perf", "--emulate", "--model=tiny", "--backend=ascend310", "--batch=1")
+    short = ("-p", "tests.brief")
+    said = run(tmp_path, *short, "-m", "perf", "--emulate", "--model=tiny", "--backend=ascend310", "--batch=1")
     (line,) = [line for line in said.splitlines() if line.startswith("emulated")]
     assert "x4, extrapolated from one device" in line
     assert {each.source for each in records(tmp_path, Measurement)} == {"emulated"}

@@ -122,6 +122,24 @@ def test_flags_are_counted_over_rounds():
     assert "flag: slowed (1 of 3)" in measured(taken)["throughput"].notes
 
 
+def test_figures_keep_how_many_rounds_carry_each_flag():
+    taken = alone([20.0] * 3)
+    assert "flagged" not in measured(taken)["latency"].details
+    taken[1] = (replace(taken[1][0], flags=("slowed", "host_busy")),)
+    taken[2] = (replace(taken[2][0], flags=("host_busy",)),)
+    assert measured(taken)["latency"].details["flagged"] == {"slowed": 1, "host_busy": 2}
+    flagged = [tuple(replace(each, flags=("host_busy",)) for each in group) for group in card([20.0] * 4)]
+    assert measured(flagged)["throughput"].details["flagged"] == {"host_busy": 2}  # rounds, of four devices each
+
+
+def test_rounds_that_a_budget_ended_are_said_to_be_fewer_than_they_should():
+    engine = Engine(Path("e"), "ab" * 32, "key", {}, 0.0)
+    cut = "2 of 5 rounds: the budget of 3 min ended"
+    for each in figures.measurements(CPU, backends.find(CPU.backend), engine, {}, alone([20.0] * 2), cut):
+        assert f"pure inference, {cut}" in each.notes
+        assert (each.details["cut"], each.details["rounds"]) == (cut, 2)
+
+
 def test_percentiles_of_latency_are_over_all_calls_of_all_rounds():
     found = measured(alone([20.0] * 30))["latency"].details
     assert (found["calls"], found["too_few_calls_for"]) == (90, ["p99_ms"])

@@ -61,6 +61,15 @@ def test_every_flag_is_named():
     assert tuple(found) == guards.FLAGS
 
 
+def test_what_a_thread_took_with_it_when_it_ended_is_not_known(monkeypatch):
+    waits = iter([5000, 4000])
+    monkeypatch.setattr(guards, "_waited_ns", lambda: next(waits))
+    section = Section()
+    with section.timed():
+        pass
+    assert section.waited_ns is None
+
+
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     """Files of a host, and clocks, that say what a test says."""

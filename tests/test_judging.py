@@ -143,6 +143,35 @@ def test_a_combined_gate_fails_only_where_a_part_does_at_its_share_of_the_error(
     assert night == ["undecided", "failed"]
 
 
+def test_a_part_of_a_claim_about_two_batches_fails_at_a_quarter_of_the_error():
+    tuned, card = (records.case(16, name) for name in ("ascend310p_aoe", "ascend310"))
+
+    def status(rate: float, rule: Rule) -> str:
+        sides = [[records.campaign(around(each), case, **LOCKED)] for each, case in ((rate, tuned), (25.0, card))]
+        return judging.apart(rule, "device_compute", *sides).status
+
+    # At 2 % each 95 % is +-0.0554, 97.5 % +-0.0634, 98.75 % +-0.0706.
+    below = 120 * math.exp(-0.067)
+    assert (TUNED.parts, OVER_T4.parts) == (2, 1)
+    assert status(below, replace(TUNED, batches=())) == "failed"
+    assert status(below, TUNED) == "undecided"
+    assert status(120 * math.exp(-0.073), TUNED) == "failed"
+    assert status(120 * math.exp(0.057), TUNED) == "passed"  # all must hold: to pass needs no correction
+
+
+def test_the_point_figures_are_of_every_statistic_and_the_least_counts():
+    skewed = [
+        replace(each, details={**each.details, "device_ms": [40.0, 40.0, 60.0]})
+        for each in records.rounds([22.0] * 5, ASCEND)
+    ]
+    found = judging.apart(
+        OVER_T4, "device_compute", [Campaign(ASCEND, "one", {}, tuple(skewed))], [records.campaign([90.0] * 5, T4)]
+    )
+    assert found.points == pytest.approx({"mean": 4000 / 140 * 3 / 90, "median": 100 / 90})
+    assert found.point == ("mean", found.points["mean"])
+    assert found.candidate == pytest.approx(4000 / 140 * 3)
+
+
 def test_a_round_that_was_not_steady_puts_a_verdict_off():
     assert in_turn(*[(20.0, 22.0)] * 5, flags=("not_steady",)).status == "undecided"
     assert in_turn(*[(20.0, 22.0)] * 8, flags=("not_steady",)).status == "passed"
@@ -177,7 +206,7 @@ DECISIONS = st.builds(decision, STATUS, st.floats(-1, 1))
 
 @given(st.dictionaries(st.sampled_from(["mean", "median", "p90"]), DECISIONS, min_size=1))
 def test_all_must_hold_one_failure_fails_and_the_decision_that_tells_so_is_shown(decisions):
-    found = Judged("device_compute", decisions, 1.0, 1.0)
+    found = Judged("device_compute", decisions, 1.0, 1.0, {"mean": 1.0})
     statuses = [each.status for each in decisions.values()]
     if "failed" in statuses:
         assert found.status == "failed"

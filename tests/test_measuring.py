@@ -106,6 +106,8 @@ class Rounds:
 
 
 class Said:
+    ends: float | None = None
+
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.told: list[tuple[int, int]] = []
@@ -192,6 +194,18 @@ def test_the_evidence_keeps_the_order_and_the_seed_of_every_round(start, rounds)
     assert all(entry.test == f"test[{entry.record.case.id}]" for entry in entries)
 
 
+def test_the_evidence_keeps_the_seed_that_the_order_follows_from(start, rounds):
+    campaign = start(*alone(A, B, C), seed=8)
+    campaign.of(A.id)
+    asked, seeds = rounds.asked, rounds.seeds
+    found = (entry.record for entry in read(campaign.ledger.path).entries)
+    kept = {each.details["campaign_seed"] for each in found if isinstance(each, Round)}
+    assert kept == {8}
+    rounds.asked, rounds.seeds = [], []
+    start(*alone(A, B, C), seed=kept.pop()).of(A.id)
+    assert (rounds.asked, rounds.seeds) == (asked, seeds)
+
+
 def test_engines_are_built_before_anything_is_timed(start, rounds):
     rounds.workshop.sources.engine = lambda case: pytest.fail("timed before built") if rounds.asked else None
     start(*alone(A, B)).of(A.id)
@@ -245,6 +259,59 @@ def test_ctrl_c_leaves_the_rounds_that_were_recorded(start, rounds):
     assert sum(len(each.rounds) for case in (A, B) for each in campaigns(found, case)) == 3
 
 
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (0, "before a first round was taken"),
+        (1, "1 round of 1 case is kept in the evidence"),
+        (4, "4 rounds of 2 cases and 1 pair are kept in the evidence"),
+    ],
+)
+def test_ctrl_c_says_what_is_kept(start, rounds, after, said):
+    campaign = start(*alone(A, C), turns())
+    asked = rounds._asked
+
+    def interrupted(what: str, seed: int) -> None:
+        if len(rounds.asked) == after:
+            raise KeyboardInterrupt
+        asked(what, seed)
+
+    rounds._asked = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        campaign.of(A.id)
+    assert campaign.progress.lines[1:] == [f"interrupted: {said}"]
+    assert campaign.progress.ends is None
+
+
+def test_what_was_taken_before_ctrl_c_has_its_figures_and_can_be_judged(start, rounds):
+    campaign = start(*alone(A, B))
+    take = rounds.take
+
+    def interrupted(*arguments: Any) -> Round:
+        if len(rounds.asked) == 3:
+            raise KeyboardInterrupt
+        return take(*arguments)
+
+    rounds.take = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        campaign.of(A.id)
+    campaign.keep()
+    found = read(campaign.ledger.path).entries
+    kept = [each for case in (A, B) for each in campaigns(found, case)]
+    assert sorted(each.figures["latency"].details["rounds"] for each in kept) == [1, 2]
+    campaign.keep()
+    assert len(read(campaign.ledger.path).entries) == len(found)
+
+
+def test_figures_that_cannot_be_kept_do_not_keep_the_evidence_from_its_end(start, rounds, monkeypatch):
+    campaign = start(*alone(A))
+    campaign.of(A.id)
+    monkeypatch.setattr(module.figures, "measurements", lambda *_: (_ for _ in ()).throw(RoundError("apart")))
+    campaign.keep()
+    campaign.ledger.close(2)
+    assert sum(isinstance(e.record, Round) for e in read(campaign.ledger.path).entries) == 5
+
+
 def test_what_breaks_the_campaign_off_is_not_taken_for_a_measurement_later(start, rounds):
     rounds.failing.update(dict.fromkeys((A.id, B.id), ZeroDivisionError()))
     campaign = start(*alone(A, B))
@@ -281,9 +348,100 @@ def test_a_budget_that_ends_before_a_first_round_is_said_of_that_case_alone(star
         campaign.of(A.id)
     done, undone = rounds.asked, {A.id, B.id, C.id} - set(rounds.asked)
     assert (len(done), len(undone)) == (2, 1)
-    with pytest.raises(BudgetError, match=r"budget of 15 s was spent before its first; give more with --budget"):
+    with pytest.raises(
+        BudgetError, match=r"^no round of it was started: the budget of 15 s was spent; give more with --budget"
+    ):
         campaign.of(undone.pop())
     assert all(len(campaign.of(name)) == 1 for name in done)
+
+
+def test_a_budget_that_cut_rounds_short_says_which_once_and_so_do_their_figures(start, rounds):
+    rounds.seconds = 10
+    campaign = start(*alone(A, B, C), turns(), effort=replace(SHORT, budget_seconds=65))
+    taken = {name: len(unit.taken) for name, unit in campaign.units.items() if campaign.figures(A.id)}
+    assert sum(taken.values()) == 6
+    (line,) = campaign.progress.lines[1:]
+    counts = [f"{name} {count} of {'up to ' * (name == 'pair')}5 rounds" for name, count in taken.items()]
+    assert line == f"the budget of 65 s ended measuring: {', '.join(counts)}"
+    for name in taken:
+        for each in campaign.figures(name):
+            assert each.details["cut"] == f"{each.details['rounds']} of {'up to ' * (name == 'pair')}5 rounds: " + (
+                "the budget of 65 s ended"
+            )
+
+
+def test_of_many_cases_that_the_budget_cut_short_some_are_named(start, rounds):
+    rounds.seconds = 10
+    cases = [records.case(batch) for batch in range(1, 8)]
+    campaign = start(*alone(*cases), effort=replace(SHORT, budget_seconds=15))
+    with contextlib.suppress(BudgetError):
+        campaign.of(cases[0].id)
+    line = campaign.progress.lines[-1]
+    assert line.startswith("the budget of 15 s ended measuring: ")
+    assert line.endswith(" none, and 2 more") or line.endswith(" of 5 rounds, and 2 more")
+
+
+@pytest.mark.parametrize("seconds", [None, 1000.0])
+def test_a_budget_that_cut_nothing_short_says_nothing(start, seconds):
+    campaign = start(*alone(A), turns(), effort=replace(SHORT, budget_seconds=seconds))
+    assert not any("cut" in each.details for name in (A.id, "pair") for each in campaign.figures(name))
+    assert len(campaign.progress.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("effort", "units", "said"),
+    [
+        (QUICK, (*alone(A, B, C), turns()), "3 cases and 1 pair in rounds: 5 each, at most 3.5 min"),
+        (QUICK, (turns(),), "1 pair in rounds: 5 each, at most 3.5 min"),
+        (NIGHTLY, (turns(),), "1 pair in rounds: 5 to 20 each"),
+        (SIGNOFF, (*alone(A), turns()), "1 case and 1 pair in rounds: 8 each, 5 to 20 of a pair, spread over 10 min"),
+    ],
+)
+def test_how_much_is_to_come_is_said_before_the_first_round(start, rounds, clock, effort, units, said):
+    campaign = start(*(replace(unit, taken=[]) for unit in units), effort=effort)
+    campaign.progress.say = lambda sentence: campaign.progress.lines.append((len(rounds.asked), sentence))
+    campaign.of(units[0].name)
+    assert campaign.progress.lines[0] == (0, f"measuring {said}")
+
+
+def test_what_cannot_be_built_is_not_announced(start, rounds):
+    rounds.workshop.sources.broken[A.id] = RoundError("no compiler")
+    campaign = start(*alone(A))
+    with pytest.raises(RoundError, match="no compiler"):
+        campaign.of(A.id)
+    assert campaign.progress.lines == []
+
+
+@pytest.mark.parametrize(
+    ("effort", "seconds", "enough"),
+    [(NIGHTLY, 60, False), (NIGHTLY, 600, False), (NIGHTLY, 602, True), (SIGNOFF, 340, False), (SIGNOFF, 350, True)],
+)
+def test_a_budget_that_ends_before_a_campaign_can_be_one_is_said_at_the_start(start, clock, effort, seconds, enough):
+    campaign = start(*alone(A), effort=replace(effort, budget_seconds=seconds))
+    assert (len(campaign.of(A.id)) >= 5) == enough
+    ends = f"a budget of {seconds} s" if seconds < 100 else f"a budget of {round(seconds / 60, 1):g} min"
+    said = f"{ends} ends before the rounds are spread over 10 min: no campaign comes of it"
+    assert (said in campaign.progress.lines[:2]) != enough
+
+
+def test_a_pair_needs_no_spread_and_is_not_told_of_one(start, clock):
+    campaign = start(turns(), effort=replace(NIGHTLY, budget_seconds=60))
+    campaign.of("pair")
+    assert campaign.progress.lines == ["measuring 1 pair in rounds: 5 to 20 each, at most 60 s"]
+
+
+def test_progress_knows_when_the_budget_ends_and_only_then(start, clock):
+    seen = []
+    campaign = start(*alone(A), effort=replace(SHORT, budget_seconds=60.0))
+    track = campaign.progress.track
+
+    def tracked(title: str):
+        seen.append(campaign.progress.ends)
+        return track(title)
+
+    campaign.progress.track = tracked
+    campaign.of(A.id)
+    assert (seen, campaign.progress.ends) == ([1060.0], None)
 
 
 def test_short_rounds_go_on_where_long_ones_do_not_fit_any_more(start, rounds):
@@ -306,7 +464,9 @@ def test_the_rounds_of_a_campaign_are_spread_evenly_over_the_time_it_is_to_see(s
     campaign = start(*alone(A), effort=NIGHTLY)
     campaign.of(A.id)
     assert [at - 1000 for at in rounds.began] == pytest.approx([0, 150, 300, 450, 600])
-    assert campaign.progress.lines == ["waiting 2 min: rounds are spread over 10 min"] * 4
+    first, *waits = campaign.progress.lines
+    assert first == "measuring 1 case in rounds: 5 each, spread over 10 min"
+    assert waits == ["waiting 2 min: rounds are spread over 10 min"] * 4
 
 
 def test_rounds_that_take_long_enough_wait_for_nothing(start, rounds, clock):
@@ -338,14 +498,14 @@ def test_a_pair_stops_at_the_look_that_decides(start, rounds):
 def test_a_pair_that_nothing_decides_takes_all_looks_and_no_more(start, rounds):
     rounds.faster = 1.0005
     assert len(start(turns(), effort=SIGNOFF).of("pair")) == 20
-    assert len(start(turns(), effort=NIGHTLY).of("pair")) == 12
+    assert len(start(turns(), effort=NIGHTLY).of("pair")) == 20
 
 
 def test_a_pair_is_looked_at_where_the_effort_looks_and_nowhere_else(start):
     asked = []
     unit = replace(turns(), decided=lambda taken: asked.append(len(taken)))
     start(unit, effort=NIGHTLY).of("pair")
-    assert sorted(set(asked)) == [5, 8]  # twelve is the most it takes, whatever that says
+    assert sorted(set(asked)) == [5, 8, 12]  # twenty is the most it takes, whatever that says
 
 
 def test_a_pair_that_was_not_steady_is_decided_at_eight_at_the_earliest(start, rounds):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import nights, planning
-from bench.nights import LATEST, OLDEST, Tonight, kept, steps, tonight
+from bench.nights import Tonight, kept, steps, tonight
 from bench.regression import pair_name
 from bench.settings import Settings
 from bench.statistics import student
@@ -26,11 +26,11 @@ from fixtures.runtime import Missing
 from fixtures.selection import Selection
 from reports.acceptance import Acceptance
 from reports.entry import Entry
-from reports.history import History
+from reports.history import LATEST, OLDEST, History
 from tests import campaigns, records, tiny
 from tests.test_regression import CASE, ENGINES, Evening, accept, evening, on_card
 
-RULE = nights.of_case(catalogue.find("rule", nights.RULE), CASE)
+RULE = catalogue.find("rule", nights.RULE)
 
 
 @pytest.fixture

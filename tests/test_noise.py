@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import nights
 from bench.statistics import two_hosts
 from fixtures import calibrations, noise
 from fixtures.backend import Backend
@@ -128,10 +129,6 @@ def test_the_table_of_the_documentation_is_computed():
         assert margins == [round(100 * noise.smallest_margin(percent / 100, count), 1) for count in (1, 2, 3)]
 
 
-def test_it_is_the_margin_of_the_rule():
-    assert noise.smallest_margin(0.03) == pytest.approx(two_hosts.smallest_margin(0.03, 0.03), rel=1e-4)
-
-
 @given(st.floats(0.001, 0.5), st.floats(0.0001, 2.0))
 def test_as_many_campaigns_are_asked_for_as_show_the_margin(c0, margin):
     needed = noise.campaigns_needed(margin, c0)
@@ -143,7 +140,17 @@ def test_a_second_campaign_alone_shows_no_smaller_difference():
     assert noise.smallest_margin(0.05, 2) > noise.smallest_margin(0.05, 1) > noise.smallest_margin(0.05, 3)
 
 
+@pytest.mark.parametrize(
+    ("c0", "takes"),
+    [(0.01, "5 % takes one campaign"), (0.02, "5 % takes three campaigns"), (0.05, "5 % takes more")],
+)
+def test_it_tells_how_many_campaigns_show_what_a_night_may_lose(c0, takes):
+    assert nights.APART == noise.WANTED
+    assert noise.told(Noise(c0, "why")).endswith(f"three campaigns each; {takes}")
+
+
 def test_it_is_told_in_a_line():
     assert noise.told(Noise(0.0213, "set by --noise: a reviewed figure")) == (
         "2.1 % (set by --noise: a reviewed figure); shows 6.1 % between two such hosts, 5.0 % with three campaigns each"
+        "; 5 % takes three campaigns"
     )

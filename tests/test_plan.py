@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.plan import Rounds
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 DIGITS = CHECKOUT / "tests" / "digits"
 
 NOISE = (
     "noise of onnxruntime: 5 % (no accelerator: the prior); shows 14.9 % between two such hosts, 12.0 % with three "
-    "campaigns each"
+    "campaigns each; 5 % takes more"
 )
 
 
@@ -76,7 +78,7 @@ def test_a_network_that_is_not_exported_yet_is_exported_first(plan, tmp_path):
     lines = plan("--model", "edsr", "--backend", "onnxruntime", "--batch", "1", "-m", "perf")
     build = f"export to ONNX and build in {tmp_path / 'home' / 'engines'}, then run"
     assert lines == [
-        "compare edsr-256-bs1-openvino-over-onnxruntime in turn on this host, at most 5 rounds",
+        "compare edsr-256-bs1-openvino-over-onnxruntime not run: openvino is not among --backend",
         f"build test_throughput[edsr-256-bs1-onnxruntime] {build}",
         NOISE,
         "plan: 1 build; 1 that were not timed on this host before; nothing was run",
@@ -108,6 +110,14 @@ def test_the_benchmark_file_of_an_earlier_run_stays(plan, tmp_path):
     assert earlier.read_text() == "{}"
 
 
+def test_a_sweep_by_itself_is_told_and_is_not_nothing(plan):
+    lines = plan("bench/test_best_batch.py", "--model", "digits", "--backend", "onnxruntime", "--batch=sweep")
+    assert lines == [
+        "sweep digits-onnxruntime the best of 5 batches again, in 5 fresh rounds",
+        "plan: nothing beside that; nothing was run",
+    ]
+
+
 def test_nothing_selected_is_said(plan):
     lines = plan(
         "--model",
@@ -117,6 +127,26 @@ def test_nothing_selected_is_said(plan):
         status=pytest.ExitCode.NO_TESTS_COLLECTED,
     )
     assert lines == ["plan: nothing selected; nothing was run"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spread", "budget", "lasts"),
+    [(40.0, 0.0, None, 40.0), (40.0, 600.0, None, 600.0), (900.0, 600.0, None, 900.0), (900.0, 600.0, 210.0, 210.0)],
+)
+def test_rounds_last_as_long_as_they_are_spread_and_no_longer_than_the_budget(seconds, spread, budget, lasts):
+    assert Rounds(5, spread_seconds=spread, budget_seconds=budget).lasts(seconds) == lasts
+
+
+def test_a_night_takes_at_least_the_time_its_rounds_are_spread_over(plan):
+    chosen = ("--model", "digits", "--backend", "onnxruntime", "--batch", "4", "-m", "perf")
+    plan(*chosen, "-p", "tests.brief", planned=False)
+    looked = plan(*chosen)
+    assert looked[-1].startswith("plan: 1 run; about ")
+    assert "10 min" not in looked[-1]
+    # A look is no measure of how long a round of a night takes.
+    assert plan(*chosen, "--effort=nightly")[-1] == (
+        "plan: 1 run; about 10 min and 1 that were not timed on this host before; nothing was run"
+    )
 
 
 def test_is_not_made_by_workers(tmp_path):

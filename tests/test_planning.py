@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from bench import planning
 from bench.comparison import Comparison
 from bench.rule import Rule
+from bench.settings import Settings
+from bench.sweep import Sweep
 from bench.units import Unit
 from fixtures import catalogue
 from fixtures.case import Case
@@ -31,9 +34,20 @@ def item(name: str, **parameters: Any) -> SimpleNamespace:
     return SimpleNamespace(nodeid=name, callspec=SimpleNamespace(params=parameters))
 
 
-def units(*items: SimpleNamespace, missing: tuple[Case, ...] = (), given: list[Entry] | None = None) -> list[Unit]:
-    workshop = SimpleNamespace(missing=lambda case: Missing("no", "get one") if case in missing else None)
-    return planning.units(items, workshop, given or [], History(Path("nowhere")))
+def workshop(missing: tuple[Case, ...] = (), backends: tuple[str, ...] = ()) -> Any:
+    return SimpleNamespace(
+        missing=lambda case: Missing("no", "get one") if case in missing else None,
+        selection=SimpleNamespace(backends=backends),
+    )
+
+
+def units(
+    *items: SimpleNamespace,
+    missing: tuple[Case, ...] = (),
+    given: list[Entry] | None = None,
+    backends: tuple[str, ...] = (),
+) -> list[Unit]:
+    return planning.units(items, workshop(missing, backends), given or [], History(Path("nowhere")))
 
 
 def evidence(*found: Any) -> list[Entry]:
@@ -48,6 +62,21 @@ def test_cases_that_run_here_are_timed_each_under_its_own_test():
     found = units(item("a", timed_case=OPENVINO), item("b", timed_case=ONNXRUNTIME), SimpleNamespace(nodeid="c"))
     assert [(unit.name, unit.test) for unit in found] == [(OPENVINO.id, "a"), (ONNXRUNTIME.id, "b")]
     assert names(units(item("a", timed_case=OPENVINO), missing=(OPENVINO,))) == []
+
+
+def test_the_cases_of_a_sweep_are_timed_where_no_test_of_their_own_asks_for_them():
+    batches = tuple(replace(OPENVINO, batch=batch) for batch in (1, 4))
+    swept, own = item("s", sweep=Sweep(batches)), item("own", timed_case=batches[1])
+    assert {unit.name: unit.test for unit in units(swept)} == {each.id: "s" for each in batches}
+    for items in ((swept, own), (own, swept)):
+        assert {unit.name: unit.test for unit in units(*items)} == {batches[0].id: "s", batches[1].id: "own"}
+    assert names(units(swept, missing=(batches[0],))) == [batches[1].id]
+
+
+def test_a_plan_tells_that_the_best_batch_is_measured_again():
+    swept = item("s", sweep=Sweep((OPENVINO, replace(OPENVINO, batch=4))))
+    told = planning.compared([swept], workshop(), [], History(Path("nowhere")), Settings())
+    assert told == ["sweep    edsr-openvino  the best of 2 batches again, in 5 fresh rounds"]
 
 
 def test_two_that_run_here_take_turns_with_the_baseline_first():
@@ -71,6 +100,16 @@ def test_a_pair_in_evidence_is_used():
 @pytest.mark.parametrize("missing", [(ASCEND,), (T4,), (ASCEND, T4)])
 def test_nothing_is_measured_for_a_comparison_whose_other_side_is_nowhere(missing):
     assert units(item("c", comparison=ACROSS), missing=missing) == []
+
+
+def test_a_side_that_backend_leaves_out_is_not_measured_for_a_comparison():
+    assert units(item("c", comparison=HERE), backends=("onnxruntime",)) == []
+    assert names(units(item("c", comparison=HERE), backends=("onnxruntime", "openvino"))) == [HERE.id]
+    (why,) = [planning.missing_here(workshop(backends=("onnxruntime",)))(OPENVINO)]
+    assert why is not None
+    assert why.reason == "openvino is not among --backend"
+    given = evidence(*records.rounds([85.0], T4))  # what is given needs no --backend
+    assert names(units(item("c", comparison=ACROSS), given=given, backends=("ascend310",))) == [ASCEND.id]
 
 
 def test_sides_that_cannot_take_turns_are_timed_apart():

@@ -20,11 +20,13 @@ from bench.statistics import two_hosts
 from fixtures import catalogue
 from fixtures.case import Case
 from reports.entry import Entry
+from reports.evidence import read
 from reports.published import figures as module
 from reports.published.claims import accuracy_claims, claims
 from reports.published.doubts import by_statistic, doubts
 from reports.published.entries import RUN, entries
 from reports.published.figures import GUIDES, figures, find
+from reports.verdict import Verdict
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REFERENCE = CHECKOUT.parent / "shared" / "reference" / "ascend.md"
@@ -284,6 +286,19 @@ def test_the_figures_are_sound_evidence_of_a_run_without_an_environment():
     assert all(entry.record.details["provenance"]["revision"] for entry in entries())
 
 
+def test_what_a_guide_does_not_tell_is_left_out_and_never_alike():
+    assert not [e for e in entries() if "unknown" in (e.record.details.get(n) for n in ("mode", "statistic", "tuning"))]
+    assert "mode" not in of("t4_trtexec", 1, "throughput").details
+    assert of("ascend310", 1, "throughput").details["mode"] == "whole data set"
+
+
+def test_every_verdict_on_a_guide_says_that_it_is_of_published_figures():
+    verdicts = [judge(claim) for claim in claims() for judge in (published.as_printed, published.opinion)]
+    verdicts += [published.accuracy(claim) for claim in accuracy_claims()]
+    verdicts += [published.best_batch(), published.row(None), published.row(1)]
+    assert {verdict.details["source"] for verdict in verdicts} == {"published"}
+
+
 def test_the_figures_are_the_same_evidence_every_time():
     before = [entry.record.id for entry in entries()]
     entries.cache_clear()
@@ -366,17 +381,75 @@ def test_every_figure_on_the_page_is_a_published_or_a_derived_one():
     assert found - known - versions == set()
 
 
-def test_a_run_of_the_claims_is_green_and_shows_what_the_rules_think(tmp_path):
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest in the checkout; evidence goes to `published.jsonl`."""
     known = {key: value for key, value in os.environ.items() if not key.startswith(("SIGNOFF_", "PYTEST_"))}
-    command = ("-m", "pytest", "-m", "published", "bench/test_published.py", "-p", "no:cacheprovider")
-    done = subprocess.run(
-        [sys.executable, *command, "--record", str(tmp_path / "published.jsonl")],
+    record = f"--record={folder / 'published.jsonl'}"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", record, *arguments],
         cwd=CHECKOUT,
         env=known,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+AS_EVIDENCE = (
+    *("bench/test_comparison.py", "--judge-only", "--profile=official"),
+    *("--model=edsr,enet", "--batch=1", "--evidence=published"),
+)
+EVERYWHERE = {"model", "precision", "data", "protocol", "exclusivity", "versions", "accuracy"}
+
+
+def compared(folder: Path) -> dict[str, Verdict]:
+    found = [entry.record for entry in read(folder / "published.jsonl").entries]
+    return {each.subject: each for each in found if isinstance(each, Verdict)}
+
+
+def test_as_evidence_the_figures_are_refused_for_what_no_page_tells(tmp_path):
+    done = run(tmp_path, *AS_EVIDENCE)
+    assert done.returncode == 1, done.stdout + done.stderr
+    expected = {
+        "edsr-256-bs1-ascend310-over-t4": {"statistic", "graph"},
+        "enet-bs1-ascend310-over-t4": {"statistic", "mode", "section"},
+        "enet-bs1-ascend310p-over-ascend310": {"statistic"},
+        "enet-bs1-ascend310p-over-ascend310-untuned": {"statistic"},
+    }
+    found = compared(tmp_path)
+    assert found.keys() == expected.keys()
+    page = (CHECKOUT / "docs" / "published.md").read_text(encoding="utf-8")
+    for name, verdict in found.items():
+        assert verdict.status == "refused"
+        told = verdict.reason.partition("; host wall with transfers not compared")[0]
+        axes = set(verdict.details["refused"])
+        grouped = "a published figure: no engine, no data, no rounds (model, precision, data, "
+        assert told.startswith(f"candidate and baseline: {grouped}")
+        assert all(axis in told for axis in axes)
+        assert axes == EVERYWHERE | expected[name], told
+        assert all(f"`{axis}`" in page for axis in axes)
+        assert [verdict.details[side]["source"] for side in ("candidate", "baseline")] == ["published"] * 2
+    assert "judged by no test: the given evidence of " in done.stdout
+    assert "enet-bs32-ascend310p_aoe (official)" in done.stdout
+
+
+def test_what_is_let_through_is_judged_by_the_rule_for_unreplicated_figures(tmp_path):
+    allowed = [f"--allow={axis}=no page tells" for axis in sorted(EVERYWHERE | {"statistic", "graph"})]
+    done = run(tmp_path, *AS_EVIDENCE, *allowed)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = compared(tmp_path)
+    assert found.pop("enet-bs1-ascend310-over-t4").status == "refused"  # nobody knows its compute time
+    for name, verdict in found.items():
+        opinion = published.opinion(CLAIMS[name])
+        assert verdict.status == opinion.status
+        assert "; unreplicated: candidate published, baseline published; " in verdict.reason
+        (decided,) = verdict.details["decided_by"].values()  # by the mean alone
+        half = math.log(decided["high"] / decided["low"]) / 2
+        assert half == pytest.approx((opinion.details["upper"] - opinion.details["lower"]) / 2, rel=1e-3)
+
+
+def test_a_run_of_the_claims_is_green_and_shows_what_the_rules_think(tmp_path):
+    done = run(tmp_path, "-m", "published", "bench/test_published.py")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     subject = "edsr-256-bs1-ascend310-over-t4"

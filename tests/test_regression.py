@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from reports.evidence import Evidence, read
 from reports.history import History
 from reports.host_key import HARDWARE
 from reports.measurement import Measurement
+from reports.round import Round
 from reports.run import End, Run
 from reports.skip import Skip
 from reports.verdict import Verdict
@@ -159,7 +161,7 @@ def held(
     missing: Missing | None = None,
 ) -> list[Verdict]:
     """Judge a night by what was accepted below a folder."""
-    ledger: Any = SimpleNamespace(given=[], entries=tonight.entries)
+    ledger: Any = SimpleNamespace(given=[], entries=tonight.entries, path=Path("night.jsonl"))
     comparing = Comparing(ledger, Settings(), None, lambda case: missing)
     measuring: Any = Measured(tonight, pairs or {})
     return Regression(comparing, History(folder), measuring).verdicts(Tonight(case))
@@ -245,7 +247,7 @@ def test_an_accepted_engine_that_is_not_in_the_store_is_said_to_be_missing(folde
 def test_nothing_accepted_is_undecided_with_the_command_and_what_it_would_tell(folder):
     (found,) = held(folder, evening(0))
     assert found.status == "undecided"
-    assert "python -m reports accept FILE --by=NAME --why=TEXT" in found.reason
+    assert re.search(r"python -m reports accept \S+ --by=NAME --why=TEXT", found.reason)
     assert "tells 5.7 % apart here" in found.reason
 
 
@@ -307,6 +309,29 @@ def test_another_accelerator_in_the_same_host_is_another_host(folder):
 
 def on_card(night: Evening, name: str) -> Evening:
     return replace(night, device="GPU-1", details={"before": {"name": name}})
+
+
+class Card(Evening):
+    """A night on which all devices of a card were timed at once: here it has one."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [self._at_once(entry) for entry in super().entries]
+
+    def _at_once(self, entry: Entry) -> Entry:
+        if not isinstance(entry.record, Round):
+            return entry
+        details = {**entry.record.details, "card_round": str(entry.record.seed)}
+        return replace(entry, record=replace(entry.record, details=details))
+
+
+def test_a_card_is_held_against_a_card_and_not_against_a_device(folder):
+    accept(folder, Card(**vars(evening(0))))
+    (found,) = held(folder, Card(**vars(evening(1, rate=50.5))))
+    assert found.status == "passed"
+    (found,) = held(folder, evening(1, rate=50.5))
+    assert found.status == "refused"
+    assert "devices: candidate one device, baseline card of 1 devices" in found.reason
 
 
 def test_another_engine_among_the_accepted_ones_is_no_scatter(folder):
@@ -383,10 +408,28 @@ def test_a_night_with_what_is_gone_missing_or_damaged_is_not_green(tmp_path):
     assert "damaged.jsonl: expected a whole file" in " ".join(done.stdout.split())
 
 
+def test_who_only_judges_holds_no_night(tmp_path):
+    accepted = tmp_path / "accepted"
+    accepted.mkdir()
+    gone = replace(tiny.case(), model="renamed")
+    entries = [*files.run("one", *files.timed(gone), *files.right(gone)), Entry("one", Acceptance(gone, "ada", "why"))]
+    files.write(accepted / "gone.jsonl", *entries)
+    tests = ("bench/test_regression.py", "acceptance/test_accuracy_regression.py")
+    options = ("--model=tiny", "--effort=nightly", f"--history={accepted}")
+    planned = tiny.run_pytest(tmp_path, *tests, *options, "--collect-only", "-q")
+    assert planned.stdout.count("[renamed-bs1-onnxruntime]") == 2, planned.stdout + planned.stderr
+    given = tmp_path / "given.jsonl"
+    files.write(given, *entries[:-1])
+    done = tiny.run_pytest(tmp_path, *tests, *options, "--judge-only", f"--evidence={given}")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
+    assert not (tmp_path / "evidence.jsonl").exists()
+
+
 def test_the_first_night_of_a_model_is_undecided_and_its_exit_status_says_so(tmp_path):
     options = (f"--catalogue={DIGITS}", "--model=digits", "--batch=1", "bench/test_regression.py", "-k", "onnxruntime")
+    (tmp_path / "none").mkdir()
     first = judged(tmp_path / "night", *options, "--effort=nightly", "--budget=1s", f"--history={tmp_path / 'none'}")
     assert first.status == 7, first.output
     (found,) = of_the_rule(first.records).values()
     assert found.status == "undecided"
-    assert "python -m reports accept FILE --by=NAME --why=TEXT" in found.reason
+    assert re.search(r"python -m reports accept \S+ --by=NAME --why=TEXT", found.reason)

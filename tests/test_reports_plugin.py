@@ -165,6 +165,34 @@ def test_says_nothing_when_no_test_of_the_harness_ran(run, inside):
     assert not (inside.path / "reports").exists()
 
 
+@pytest.mark.parametrize("option", [True, False], ids=["named", "in the ini file"])
+def test_what_is_damaged_in_the_history_is_said_once(run, inside, option):
+    (inside.path / "kept").mkdir()
+    (inside.path / "kept" / "night.jsonl").write_text("{")
+    if not option:
+        ini = inside.path / "tox.ini"
+        ini.write_text(ini.read_text() + "\nhistory = kept\n")
+    result = run(JUDGED, *(["--history=kept"] if option else []))
+    assert result.ret == 0
+    found = [line for line in result.outlines if "night.jsonl" in line]
+    assert len(found) == 1
+    assert found[0].endswith("; left out")
+
+
+@pytest.mark.parametrize("place", ["", "elsewhere/", "a folder/"])
+def test_the_figures_of_the_guides_are_evidence_by_the_bare_word_alone(run, inside, place):
+    source = HEAD + "def test_given(ledger):\n    assert {entry.run for entry in ledger.given} == {'guides'}\n"
+    if place == "a folder/":  # of that name, which is no file of evidence
+        (inside.path / "published").mkdir()
+        place = ""
+    result = run(source, f"--evidence={place}published")
+    if place:
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*published: expected a file of evidence, found none*"])
+    else:
+        result.assert_outcomes(passed=1)
+
+
 def test_junit_holds_the_verdict_as_properties(run, inside):
     run(GRID, "--junitxml=junit.xml")
     cases = {case.get("name"): case for case in ElementTree.parse(inside.path / "junit.xml").iter("testcase")}

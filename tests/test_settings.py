@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bench.effort import EFFORTS, NIGHTLY, QUICK, SIGNOFF
-from bench.settings import ACCEPTED, Settings
+from bench.settings import Settings
+from tests import tiny
 
 PLUGIN = """
 import json, pytest
@@ -22,7 +23,7 @@ def pytest_configure(config):
         raise pytest.UsageError(str(error)) from error
     told = {"effort": found.effort.name, "budget": found.effort.budget_seconds, "strictness": found.strictness,
             "judge_only": found.judge_only, "whole": found.whole_data_set, "allowed": dict(found.allowed),
-            "policy": found.policy, "history": str(found.history)}
+            "policy": found.policy}
     (config.invocation_params.dir / "found.json").write_text(json.dumps(told))
 """
 
@@ -56,7 +57,6 @@ def test_nothing_asked_for_is_a_quick_look_that_the_interval_decides(found):
         "whole": False,
         "allowed": {},
         "policy": "interval",
-        "history": str(ACCEPTED),
     }
 
 
@@ -79,6 +79,7 @@ def test_a_budget_that_is_no_time_is_said_at_once(found, text):
 def test_judging_alone_is_for_a_signature_unless_for_the_night(found):
     assert found("--judge-only")["strictness"] == "signoff"
     assert found("--judge-only", "--effort=nightly")["strictness"] == "nightly"
+    assert found("--judge-only", "--budget=30m")["strictness"] == "signoff"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +109,9 @@ def test_an_axis_that_nobody_knows_is_said_before_anything_is_measured(found):
     assert "did you mean 'batch'?" in found("--allow=bath=because")
 
 
-def test_flags_policy_and_history(found, inside):
-    told = found("--whole-data-set", "--policy=point", "--history=kept")
-    assert (told["whole"], told["policy"], told["history"]) == (True, "point", str(inside.path / "kept"))
+def test_flags_and_policy(found):
+    told = found("--whole-data-set", "--policy=point")
+    assert (told["whole"], told["policy"]) == (True, "point")
 
 
 def test_every_effort_looks_where_the_protocol_looks_and_only_a_quick_one_signs_nothing_off():
@@ -122,3 +123,17 @@ def test_every_effort_looks_where_the_protocol_looks_and_only_a_quick_one_signs_
     assert QUICK.budget_seconds < 300
     assert SIGNOFF.window_seconds == 60
     assert Settings().effort == QUICK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--judge-only",), "--judge-only: expected evidence to judge; found none; give it with --evidence=FILE"),
+        (("--history=nowhere",), "expected a folder of accepted evidence; found none; make it, or check the path"),
+    ],
+    ids=["nothing to judge", "no history"],
+)
+def test_what_is_named_and_not_there_ends_a_run_before_anything_is_collected(tmp_path, arguments, said):
+    done = tiny.run_pytest(tmp_path, *arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    assert said in done.stderr

@@ -69,7 +69,7 @@ def test_shows_run_verdicts_figures_and_what_was_not_run(ledger):
             f"\n{status:<9}  edsr-bs1-onnxruntime  sample   accuracy  33.912 dB  33.58 dB  0.3323 dB  a reason" in text
         )
     assert "measured  edsr-bs1-onnxruntime  sample   psnr    33.912 dB  abababab built  div2k 8/8 cdcdcdcd" in text
-    assert "note       edsr-bs1-onnxruntime: [bold]one[/bold] image is identical" in text
+    assert "note       edsr-bs1-onnxruntime psnr: [bold]one[/bold] image is identical" in text
     assert "rounds     1 of edsr-bs1-onnxruntime (sample) on cpu" in text
     assert "not run    openvino  2 cases  openvino is not installed; pip install -e '.[openvino]'" in text
 
@@ -85,6 +85,20 @@ def test_says_once_what_had_to_hold_and_how_far_outputs_lie_from_fp32(tmp_path):
     assert text.count("must hold  accuracy of edsr: PSNR falls at most 1 % below 33.92 dB\n") == 1
     assert text.count("must hold  parity of edsr: near fp32\n") == 1
     assert "outputs    edsr-bs1-onnxruntime (sample): cosine to fp32 0.9999999, worst image 7.png\n" in text
+
+
+def test_a_figure_taken_in_turn_says_beside_whom_and_a_note_of_which_figures_it_is(tmp_path):
+    ledger = Ledger(tmp_path / "run.jsonl")
+    for metric, details in (("latency", {}), ("throughput", {}), ("latency", {"pair": {"arm": 0, "other": "other"}})):
+        ledger.add(records.measurement(9.0, metric=metric, unit="ms", details=details, notes=("5 rounds",)))
+    text = show(ledger.path).stdout
+    assert [line.split("  ")[3].strip() for line in text.splitlines() if line.startswith("measured")] == [
+        "latency",
+        "throughput",
+        "latency in turn with other",
+    ]
+    (note,) = [line for line in text.splitlines() if line.startswith("note")]
+    assert note == "note       edsr-bs1-onnxruntime latency, throughput, latency in turn with other: 5 rounds"
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(ledger):

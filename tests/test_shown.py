@@ -83,6 +83,16 @@ def test_a_later_failure_wins_wherever_it_stands_in_the_evidence():
     assert found.why == "accuracy of engine aaaaaaaa failed: as it came out"
 
 
+def test_only_what_was_not_shown_can_be_allowed():
+    (failed, absent) = (
+        shown.axis(timed(case()), shown.shown(entries, timed(case())), "baseline")
+        for entries in (judged(case(), TIMED, "accuracy", "failed"), [])
+    )
+    reason = {"accuracy": "in a hurry"}
+    assert axes.refusals([failed], reason) == ([failed], {})
+    assert axes.refusals([absent], reason) == ([], reason)
+
+
 def test_a_later_pass_wins_over_an_earlier_failure():
     entries = [*judged(case(), TIMED, "accuracy", day=2), *judged(case(), TIMED, "accuracy", "failed", day=1)]
     assert isinstance(shown.shown(entries, timed(case())), Shown)
@@ -191,7 +201,7 @@ def test_a_figure_without_an_engine_is_refused_as_accuracy_unless_allowed(source
     )
     found = shown.shown(judged(case(), TIMED, "accuracy"), log)
     assert isinstance(found, Unshown)
-    refusal = shown.axis(log, found)
+    refusal = shown.axis(log, found, "baseline")
     assert refusal.told.startswith(
         f"accuracy: edsr-bs1-t4: accuracy not shown: which engine was timed is not known ({source}); run pytest"
     )

@@ -44,7 +44,9 @@ def test_a_side_in_neither_place_is_absent_with_what_would_bring_it():
         Absent(T4, "no t4_trtexec", "find one"),
     ]
     given = evidence("one", *records.rounds([85.0], T4))
-    assert [each.case for each in sides.absent(ACROSS, given, nothing_runs)] == [ASCEND]
+    command = sides.measured_elsewhere(ASCEND).next_step
+    assert sides.absent(ACROSS, given, nothing_runs) == [Absent(ASCEND, "no ascend310", f"find one; or {command}")]
+    assert sides.absent(ACROSS, given, sides.measured_elsewhere)[0].next_step == command
     assert sides.absent(ACROSS, given, lambda case: nothing_runs(case) if case == T4 else None) == []
 
 
@@ -63,22 +65,49 @@ def test_the_command_for_a_side_elsewhere_names_all_that_chooses_it():
     assert why.reason == "no evidence of ascend310 was given"
     assert "--profile sample --model edsr --size 256 --backend ascend310 --effort signoff" in why.next_step
     assert "--size" not in sides.measured_elsewhere(OPENVINO).next_step
+    kinds = [sides.measured_elsewhere(case).next_step.partition(":")[0] for case in (ASCEND, T4, OPENVINO)]
+    assert kinds == [
+        "measure it on a host with an Ascend310",
+        "measure it on a host with a GPU of compute capability 7.5",
+        "measure it on a host with openvino",
+    ]
 
 
-def test_the_latest_run_in_which_two_took_turns_is_found_with_the_baseline_first():
+def test_the_latest_run_in_which_two_took_turns_is_judged_and_the_others_are_said():
     turns = records.turns([(20.0, 22.0)] * 2, ONNXRUNTIME, OPENVINO)
     later = records.turns([(20.0, 23.0)] * 2, ONNXRUNTIME, OPENVINO, day="2026-01-03")
     entries = [*evidence("later", *later[0], *later[1]), *evidence("first", *turns[0], *turns[1])]
-    assert sides.pair_in_evidence(HERE, []) is None
-    baseline, candidate = sides.pair_in_evidence(HERE, entries)
+    assert sides.pairs_in_evidence(HERE, []) == []
+    found = sides.pairs_in_evidence(HERE, entries)
+    baseline, candidate = found[-1]
     assert (baseline.run, candidate.run) == ("later", "later")
     assert (baseline.case, candidate.case) == (ONNXRUNTIME, OPENVINO)
-    assert sides.pair_in_evidence(replace(HERE, candidate=ASCEND), entries) is None
+    assert sides.left_out(found) == ["left out: turns of 2026-01-02: later ones count"]
+    assert sides.pairs_in_evidence(replace(HERE, candidate=ASCEND), entries) == []
+
+
+@pytest.mark.parametrize(
+    ("figured", "effort", "why"),
+    [(True, "quick", "a quick look"), (False, "signoff", "cut off before it had a figure")],
+)
+def test_turns_for_a_signature_are_not_displaced_by_a_later_look_or_a_run_cut_off(figured, effort, why):
+    def run(day: str, effort: str, figured: bool) -> list[Entry]:
+        arms = records.turns([(20.0, 22.0)] * 5, ONNXRUNTIME, OPENVINO, day=day, effort=effort)
+        figures = [
+            records.measurement(9.0, case=arm[0].case, metric="latency", unit="ms", samples={}, details=arm[0].details)
+            for arm in arms
+            if figured
+        ]
+        return evidence(day, *arms[0], *arms[1], *figures)
+
+    found = sides.pairs_in_evidence(HERE, [*run("2026-01-03", effort, figured), *run("2026-01-02", "signoff", True)])
+    assert [pair[0].run for pair in found] == ["2026-01-03", "2026-01-02"]
+    assert sides.left_out(found) == [f"left out: turns of 2026-01-03: {why}"]
 
 
 def test_an_arm_whose_partner_is_missing_is_no_pair():
     (baseline, _) = records.turns([(20.0, 22.0)], ONNXRUNTIME, OPENVINO)
-    assert sides.pair_in_evidence(HERE, evidence("one", *baseline)) is None
+    assert sides.pairs_in_evidence(HERE, evidence("one", *baseline)) == []
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
@@ -148,6 +177,47 @@ def test_those_of_another_engine_or_host_are_left_out_and_said():
 def test_hosts_that_are_not_known_are_not_one_host():
     unknown = [on(f"2026-01-0{day}", f"{day}", environment={}) for day in (2, 3)]
     assert fitting(unknown) == (unknown[1:], ["a campaign of 2026-01-02: on another host"])
+
+
+def test_a_log_does_not_stand_in_the_way_of_what_was_measured():
+    imported = replace(on("2026-01-03", "log"), rounds=())
+    log = records.measurement(22.0, source="imported", engine={}, taken="2026-01-03")
+    imported = replace(imported, figures={"throughput": log})
+    kept, left = fitting([on("2026-01-02"), imported])
+    assert ([each.run for each in kept], left) == (
+        ["one"],
+        ["a campaign of 2026-01-03: imported, which nobody repeated"],
+    )
+
+
+def test_logs_of_engines_that_nobody_knows_repeat_nothing():
+    logs = [
+        replace(
+            on(f"2026-01-0{day}", f"{day}"),
+            rounds=(),
+            figures={"throughput": records.measurement(22.0, source="imported", engine={}, taken=f"2026-01-0{day}")},
+        )
+        for day in (2, 3, 4)
+    ]
+    kept, left = fitting(logs)
+    assert [each.run for each in kept] == ["4"]
+    assert left == [f"a campaign of 2026-01-0{day}: of another engine, unknown" for day in (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ({"mode": "whole data set"}, "in another mode, whole data set"),
+        ({"card_round": "0"}, "of a card, not of a device"),
+        ({"before": {"name": "Tesla L4"}}, "on another host"),
+    ],
+)
+def test_what_was_measured_in_another_way_or_on_another_device_is_no_repetition(details, why):
+    other = replace(records.campaign([22.0], ASCEND, run="other", day="2026-01-02", **details), environment=host())
+    other = replace(other, rounds=tuple(replace(each, device="npu0") for each in other.rounds))
+    latest = on("2026-01-03", "latest")
+    latest = replace(latest, rounds=tuple(replace(each, device="npu0") for each in latest.rounds))
+    assert fitting([other, latest]) == ([latest], [f"a campaign of 2026-01-02: {why}"])
 
 
 def test_what_was_cut_off_does_not_stand_in_the_way_of_a_whole_campaign():

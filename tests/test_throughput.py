@@ -7,19 +7,24 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from fixtures import progress
+from fixtures.progress import Progress
 from reports.evidence import Evidence, read
 from reports.measurement import Measurement
 from reports.round import Round
 from tests import tiny
 
 
-def perf(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def perf(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the throughput test, of two short rounds per case."""
-    return tiny.run_pytest(home, "-p", "tests.brief", "-m", "perf", "--model=tiny", "--backend=onnxruntime", *arguments)
+    return tiny.run_pytest(
+        home, "-p", "tests.brief", "-m", "perf", "--model=tiny", "--backend=onnxruntime", *arguments, **environment
+    )
 
 
 @dataclass
@@ -138,12 +143,99 @@ def test_another_run_reads_the_file_as_evidence(timed):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_progress_tells_no_more_time_than_the_budget_leaves(monkeypatch):
+    said, now = [], [100.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Progress, "say", lambda self, line: said.append(line))
+    shown = Progress(SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda name: None)))
+    for shown.ends in (None, 160.0, 120.0):
+        now[0] = 100.0
+        with shown.track("measuring") as tell:
+            now[0] += 35
+            tell(1, 18)
+    assert said == [f"measuring: 1 of 18, about {left} s left" for left in (595, 25, 0)]
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "absent"], ids=["failed", "not run"])
 def test_a_test_that_was_not_timed_gives_its_own_reason_only(tmp_path, backend):
     arguments = ("--model=tiny", f"--backend={backend}", "--batch=1", f"--data=vectors={tmp_path / 'nowhere'}")
     done = tiny.run_pytest(tmp_path, "-m", "perf", *arguments)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "PytestBenchmarkWarning" not in done.stdout + done.stderr
+
+
+SPENT = """
+from dataclasses import replace
+
+from bench.effort import EFFORTS, QUICK
+
+EFFORTS[QUICK.name] = replace(EFFORTS[QUICK.name], budget_seconds=0.0)
+"""
+
+
+def test_what_the_budget_left_without_a_round_is_not_run_and_told_once(tmp_path):
+    (tmp_path / "spent.py").write_text(SPENT)
+    done = perf(tmp_path, "--batch=1,5", "-k", "throughput", "-p", "spent", PYTHONPATH=str(tmp_path))
+    assert " failed" not in done.stdout, done.stdout + done.stderr
+    assert "2 skipped" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("not run")]
+    assert " ".join(line.split()) == (
+        "not run onnxruntime 2 cases no round of it was started: the budget of 0 s was spent; "
+        "give more with --budget, or name fewer cases with --model, --backend, --batch"
+    )
+    assert done.returncode == 6  # nothing was measured or judged
+
+
+def test_a_best_batch_of_one_that_was_measured_is_not_run(tmp_path):
+    chosen = ("--batch=sweep", "bench/test_best_batch.py", "-p", "tests.brief", "-p", "one")
+    (tmp_path / "one.py").write_text(ONE_BATCH)
+    done = tiny.run_pytest(tmp_path, *chosen, "--model=tiny", "--backend=onnxruntime", PYTHONPATH=str(tmp_path))
+    assert "1 skipped" in done.stdout, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("not run")]
+    assert "only batch 1 was measured, and the best is one of several (of batch 4, 8, 16, 32: out of memory)" in line
+
+
+ONE_BATCH = """
+from bench.children import OutOfMemoryError
+from bench.rounds import Rounds
+
+take = Rounds.take
+
+def one(self, case, *arguments):
+    if case.batch > 1:
+        raise OutOfMemoryError("short")
+    return take(self, case, *arguments)
+
+Rounds.take = one
+"""
+INTERRUPT = """
+from bench.rounds import Rounds
+
+take, taken = Rounds.take, []
+
+def until_ctrl_c(*arguments):
+    if len(taken) == 3:
+        raise KeyboardInterrupt
+    taken.append(take(*arguments))
+    return taken[-1]
+
+Rounds.take = until_ctrl_c
+"""
+
+
+def test_ctrl_c_keeps_the_rounds_that_were_taken_and_their_figures(tmp_path):
+    (tmp_path / "interrupt.py").write_text(INTERRUPT)
+    chosen = ("-p", "interrupt", "-p", "tests.brief", "-m", "perf", "--model=tiny", "--backend=onnxruntime")
+    done = tiny.run_pytest(tmp_path, *chosen, "--batch=1,5", PYTHONPATH=str(tmp_path))
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
+    found = [entry.record for entry in read(tmp_path / "evidence.jsonl").entries]
+    assert sum(isinstance(each, Round) for each in found) == 3
+    figures = {each.case.id: each.details["rounds"] for each in found if isinstance(each, Measurement)}
+    assert set(figures) == set(CASES)
+    assert sum(figures.values()) == 3
+    assert "measuring 2 cases in rounds: 2 each, at most 3.5 min" in done.stdout
+    assert "interrupted: 3 rounds of 2 cases are kept in the evidence" in done.stdout
+    assert found[-1].exitstatus == pytest.ExitCode.INTERRUPTED
 
 
 def test_ctrl_c_while_timing_gives_no_warning(tmp_path):

@@ -149,6 +149,22 @@ def test_a_window_keeps_a_queue_full_and_counts_what_it_drains(clock):
     assert timing.window(Queue(clock, always(1)), INPUTS, repeat(0), 0.0)["calls"] == 6
 
 
+def test_a_queue_is_filled_once_before_its_window(clock):
+    steps = []
+    queue = Queue(clock, always(10**7))
+    answer = alone.pure(queue, INPUTS, {0}, 4, 7, TIMES, lambda step: steps.append((step, len(queue.fed), queue.most)))
+    (arm,) = answer["arms"]
+    before = len(arm["warmup_ns"]) + len(arm["samples_ns"])
+    assert steps == [("ready", len(arm["warmup_ns"]), 0), ("window", before + queue.depth, queue.depth)]
+    assert arm["window"]["calls"] == len(queue.fed) - before - queue.depth
+
+
+def test_a_session_without_a_queue_runs_nothing_more_before_its_window(clock):
+    session = Session(clock, always(1))
+    timing.fill(session, INPUTS, repeat(0))
+    assert session.fed == []
+
+
 def test_batches_of_a_queue_of_openvino_come_out_as_they_went_in(tmp_path):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed; pip install -e '.[dev]'")
     runtime = catalogue.find("runtime", "openvino")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics.two_hosts import Side, decide, smallest_margin
+from bench.statistics.two_hosts import Side, decide
+from fixtures.noise import smallest_margin
 
 X = st.floats(-5, 5)
 CAMPAIGN = st.lists(X, min_size=1, max_size=7).map(tuple)
@@ -57,7 +58,6 @@ def test_a_single_figure_is_unreplicated_and_never_surer_than_five_percent():
     published = Side(((math.log(1.5175),),), 0.02, earlier=(0.0, 0.0, 0.0))
     # Protocol 5.2, ENet batch 16: S = 0.235 +- 0.139.
     found = decide(published, Side(((0.0,),), 0.05), 1.2)
-    assert not published.replicated
     assert found.estimate - math.log(1.2) == pytest.approx(0.235, abs=5e-4)
     assert half(found) == pytest.approx(0.139, abs=5e-4)
     assert found.status == "passed"
@@ -69,10 +69,8 @@ def test_a_large_prior_of_a_single_figure_stays():
     assert half(found) == pytest.approx(1.959964 * math.hypot(0.1, 0.02), rel=1e-6)
 
 
-def test_few_rounds_count_with_their_scatter_but_are_not_replicated():
+def test_few_rounds_count_with_their_scatter():
     few = Side(((0.0, 0.02),), 0.02)
-    assert not few.replicated
-    assert side(0.0).replicated
     # s^2 / 2 of two values 0.02 apart is 1e-4.
     assert half(decide(few, side(0.0), 1.0)) == pytest.approx(1.959964 * math.sqrt(2 * 0.02**2 + 1e-4), rel=1e-6)
 
@@ -120,7 +118,11 @@ def test_repeated_campaigns_share_the_error_and_divide_the_variance():
 
 def test_one_repeated_side_is_enough_for_the_stricter_level():
     assert decide(side(0.0, 0.0), side(0.0), 1.0).level == decide(side(0.0), side(0.0, 0.0), 1.0).level > 0.983
-    assert decide(side(*[0.0] * 5), side(0.0), 1.0).level == pytest.approx(1 - 0.05 / 3)
+
+
+@pytest.mark.parametrize(("count", "level"), [(1, 0.95), (2, 1 - 0.05 / 3), (3, 1 - 0.05 / 3), (5, 0.99), (10, 0.995)])
+def test_more_campaigns_than_three_are_judged_at_a_stricter_level(count, level):
+    assert decide(side(*[0.0] * count), side(0.0), 1.0).level == pytest.approx(level)
 
 
 def test_more_is_the_fewest_campaigns_that_would_decide():
@@ -135,7 +137,7 @@ def test_more_is_the_fewest_campaigns_that_would_decide():
 
 def test_a_second_campaign_alone_decides_nothing_that_one_left_open():
     # At the same estimate: t(10) at 98.3 % over sqrt(2) is 2.03, and one look at 95 % asked for 1.96.
-    just = math.log1p(smallest_margin(0.02, 0.02)) * 0.9999
+    just = math.log1p(smallest_margin(0.02)) * 0.9999
     assert decide(side(just), side(0.0), 1.0).more == 2
 
 
@@ -155,10 +157,8 @@ def test_more_counts_for_the_side_that_has_fewer():
     assert (found.status, found.more) == ("undecided", 1)
 
 
-def test_the_smallest_margin_is_that_of_the_protocol():
-    assert smallest_margin(0.02, 0.02) == pytest.approx(0.057, abs=5e-4)
-    assert smallest_margin(0.05, 0.05) == pytest.approx(0.149, abs=5e-4)
-    just = math.log1p(smallest_margin(0.02, 0.05))
+def test_two_hosts_of_unlike_noise_pass_where_both_together_allow():
+    just = 1.959964 * math.hypot(0.02, 0.05)
     assert [decide(side(just * by), side(0.0, c0=0.05), 1.0).status for by in (0.999, 1.001)] == ["undecided", "passed"]
 
 

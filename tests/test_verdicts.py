@@ -51,8 +51,8 @@ def test_the_guides_comparison_reads_as_a_reviewer_needs_it():
     assert found.status == "undecided"
     assert found.subject == "edsr-256-bs1-ascend310-over-t4"
     assert found.reason == (
-        "card 89.482 images/s (x4, extrapolated) over 85.324 images/s: ratio 1.049 [0.992, 1.109] by mean and median "
-        "at 95 %, required > 1; one campaign each; about two more on other days decide. "
+        "card 89.482 images/s (x4, extrapolated) over 85.324 images/s, device compute: ratio 1.049 [0.992, 1.109] by "
+        "mean and median at 95 %, required > 1; one campaign each; about two more on other days decide. "
         "By the guide's point rule: 1.049 > 1, met"
     )
     assert found.gate == (
@@ -95,7 +95,7 @@ def test_a_clear_loss_fails():
     found = verdicts.verdict(compared(15.0), "interval")
     assert (found.status, found.passed) == ("failed", False)
     assert found.margin < 0
-    assert found.reason.endswith("By the guide's point rule: 0.703 > 1, not met")
+    assert found.reason.endswith("By the guide's point rule 0.703, required > 1: not met")
 
 
 def test_three_campaigns_of_what_is_too_near_say_that_more_would_not_help():
@@ -142,6 +142,40 @@ def test_the_point_rule_decides_only_where_the_policy_says_so_and_that_stands_th
     assert verdicts.verdict(compared(effort="quick"), "point").status == "undecided"
 
 
+def test_the_point_rule_too_must_hold_for_mean_and_median():
+    what = compared()
+    judged = replace(what.judged, points={"mean": 1.049, "median": 0.99})
+    found = verdicts.verdict(replace(what, judged=judged), "point")
+    assert found.status == "failed"
+    assert "By the guide's point rule 0.990 by the median, required > 1: not met, which decides here" in found.reason
+
+
+def test_one_batch_of_a_claim_about_two_says_so():
+    tuned: Rule = catalogue.find("rule", "ascend310p_over_ascend310")
+    sides = [campaign(rate, records.case(16, name)) for rate, name in ((150.0, "ascend310p_aoe"), (20.0, "ascend310"))]
+    judged = judging.apart(tuned, "device_compute", sides[:1], sides[1:])
+    found = verdicts.verdict(Compared(tuned, sides[:1], sides[1:], judged), "interval")
+    assert found.status == "passed"
+    assert "; this is batch 16 alone, the claim is about 1 and 16 together; one campaign each. By" in found.reason
+    assert found.gate.endswith(": >= 1.2 in device compute, at batch 1 and 16")
+    assert "alone" not in reason(compared())
+    near = [campaign(96 * math.exp(-0.06), sides[0].case)]
+    judged = judging.apart(tuned, "device_compute", near, sides[1:])
+    told = reason(Compared(tuned, near, sides[1:], judged))
+    assert (
+        "; not decided yet: below the limit at 95 %, and failing one of 4 (two statistics at two batches) "
+        "takes 98.8 %; "
+    ) in told
+
+
+def test_a_figure_that_nobody_repeated_is_called_so():
+    what = compared()
+    log = replace(what.baselines[0], rounds=(), figures={"throughput": records.measurement(85.0, source="published")})
+    told = reason(replace(what, baselines=[log]))
+    assert "; unreplicated: baseline published; about two more" in told
+    assert "one campaign each" not in told
+
+
 def test_what_is_unlike_is_refused_with_its_ratio_beside_it():
     found = verdicts.verdict(compared(30.0, refusals=["batch: 1 and 4", "accuracy: not shown"]), "point")
     assert found.status == "refused"
@@ -162,7 +196,7 @@ def test_a_figure_that_a_side_does_not_tell_is_refused_without_figures():
     what = replace(compared(), judged=None)
     found = verdicts.verdict(what, "interval")
     assert (found.status, found.observed, found.margin) == ("refused", None, None)
-    assert found.reason == "device compute is not told by both sides"
+    assert found.reason == "device compute: its mean and median is not told by both sides"
     Entry("one", found).as_dict()
 
 
@@ -173,9 +207,9 @@ def test_a_campaign_that_was_cut_off_before_its_figures_still_gives_a_verdict():
     assert len(found.measurements) == 1
 
 
-def in_turn(count: int, rate: float = 22.0, scatter: float = 0.0) -> Compared:
+def in_turn(count: int, rate: float = 22.0, scatter: float = 0.0, **more) -> Compared:
     pairs = [(20.0, rate * math.exp(scatter * (-1) ** number)) for number in range(count)]
-    arms = records.turns(pairs, ONNXRUNTIME, OPENVINO)
+    arms = records.turns(pairs, ONNXRUNTIME, OPENVINO, **more)
     baseline, candidate = (
         Campaign(case, "one", {}, tuple(arm)) for case, arm in zip((ONNXRUNTIME, OPENVINO), arms, strict=True)
     )
@@ -185,8 +219,11 @@ def in_turn(count: int, rate: float = 22.0, scatter: float = 0.0) -> Compared:
 def test_turns_say_how_many_rounds_and_at_which_level():
     found = verdicts.verdict(in_turn(5), "interval")
     assert found.subject == "edsr-bs1-openvino-over-onnxruntime"
-    assert "ratio 1.100 [1.100, 1.100] at 99 %, required > 1; 5 rounds in turn on one host. By" in found.reason
-    assert found.reason.startswith("11 images/s over 10 images/s: ")
+    assert (
+        "[1.100, 1.100] by median of the calls' own ratios at 99 %, required > 1; 5 rounds in turn on one host. By"
+        in (found.reason)
+    )
+    assert found.reason.startswith("11 images/s over 10 images/s, latency (host wall, call by call): ratio 1.100 [")
 
 
 def test_turns_that_decide_nothing_say_how_many_more_rounds_would():
@@ -196,8 +233,9 @@ def test_turns_that_decide_nothing_say_how_many_more_rounds_would():
 
 def test_one_round_has_an_open_interval_and_asks_for_the_fewest():
     found = verdicts.verdict(in_turn(1), "interval")
-    assert "ratio 1.100 [?, ?] at 99 %" in found.reason
-    assert "about 4 more rounds decide" in found.reason
+    assert "ratio 1.100 (one round: no interval) by median of the calls' own ratios, required > 1; " in found.reason
+    assert "; 1 round in turn on one host; not decided yet: a verdict needs 5 rounds; about 4 more" in found.reason
+    assert found.details["campaigns"]["candidate"] == ["one 2026-01-02, 1 round, measured"]
     assert not {"low", "high"} & set(found.details["decided_by"]["median"])
     Entry("one", found).as_dict()
 
@@ -206,9 +244,29 @@ def test_an_interval_below_the_limit_that_has_not_failed_yet_says_why():
     found = verdicts.verdict(compared(20.05), "interval")
     assert found.status == "undecided"
     assert "ratio 0.940 [0.889, 0.994] by mean and median at 95 %" in found.reason
-    assert "; one campaign each; of two that must hold one fails at 97.5 % only; about two more on" in found.reason
-    assert "fails at" not in reason(compared())
-    assert "fails at" not in reason(compared(15.0))
+    assert (
+        "; one campaign each; not decided yet: below the limit at 95 %, and failing one of two statistics takes "
+        "97.5 %; "
+    ) in found.reason
+    assert "not decided yet" not in reason(compared())
+    assert "not decided yet" not in reason(compared(15.0))
+    quick = reason(compared(20.05, effort="quick"))
+    assert (
+        "would decide nothing yet: below the limit at 95 %, and failing one of two statistics takes 97.5 %; " in quick
+    )
+    assert "not decided yet" not in quick
+
+
+@pytest.mark.parametrize("rate", [16.0, 25.0])
+def test_a_clear_interval_of_rounds_that_were_not_steady_says_that_it_needs_more_of_them(rate):
+    told = reason(in_turn(5, rate, 0.01, flags=("not_steady",)))
+    assert "; not decided yet: a round was not steady, so a verdict needs 8 rounds; about 3 more rounds decide." in told
+    quick = reason(in_turn(5, rate, 0.01, flags=("not_steady",), effort="quick"))
+    assert quick.startswith(
+        "quick effort signs nothing off (as it stands it would decide nothing yet: "
+        "a round was not steady, so a verdict needs 8 rounds; take --effort signoff); "
+    )
+    assert "not steady" not in reason(in_turn(8, rate, 0.01, flags=("not_steady",)))
 
 
 @pytest.mark.parametrize(
@@ -226,12 +284,13 @@ def test_the_part_that_needs_most_says_how_many_more(method, more, said):
         f"p{place}": Decision("undecided", 0.0, -0.1, 0.1, 0.95, 1.0, method, (5, 5), (1, 1), count)
         for place, count in enumerate(more)
     }
-    assert f"; {said}. By" in reason(replace(compared(), judged=Judged("device_compute", decisions, 2.0, 1.0)))
+    judged = Judged("device_compute", decisions, 2.0, 1.0, {"p0": 2.0})
+    assert f"; {said}. By" in reason(replace(compared(), judged=judged))
 
 
 def test_a_card_of_one_device_and_a_card_at_once_are_said_as_what_they_are():
     alone = replace(OVER_T4, baseline=replace(OVER_T4.baseline, per_card=True))
-    assert "over card 85.324 images/s: ratio" in reason(replace(compared(), rule=alone))
+    assert "over card 85.324 images/s, device compute: ratio" in reason(replace(compared(), rule=alone))
     together = [
         replace(each, seed=place, details={**each.details, "card_round": f"{number}"})
         for number in range(5)

@@ -9,7 +9,7 @@ from itertools import chain, cycle
 from typing import TYPE_CHECKING, Any
 
 from bench.child.guards import Section
-from bench.child.timing import Calls, calls, orders, window
+from bench.child.timing import Calls, calls, fill, orders, window
 from bench.statistics import steadiness
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def pure(
     times: Times,
     wait: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Warm up, time serial calls, then a window; `wait` is told `ready` and `window` before them.
+    """Warm up, time serial calls, fill the queue, time a window; `wait` is told `ready` and `window` before them.
 
     Where the calls are not steady, they count as warm-up, which is doubled once (measurement protocol 4.4).
     """
@@ -57,6 +57,7 @@ def pure(
         warmup += found.taken
         warmup += calls(session, inputs, order(), WARMUP_CALLS, times.warmup).taken
         found, told, section = _serial(session, inputs, order(), checked, times.serial)
+    fill(session, inputs, order())
     wait("window")
     with section.timed():
         offline: dict[str, Any] = window(session, inputs, order(), times.window)

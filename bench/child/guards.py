@@ -58,7 +58,8 @@ class Section:
         self.wall_ns, self.cpu_ns = self.wall_ns + wall, self.cpu_ns + cpu
         self.switches += _switches() - switches
         after, later, end = _stalled_us(), _ticks(), _waited_ns()
-        told = self.waited_ns is not None and waited is not None and end is not None
+        # A thread that ended meanwhile took what it waited with it: less than before is no time at all.
+        told = self.waited_ns is not None and waited is not None and end is not None and end >= waited
         self.waited_ns = self.waited_ns + end - waited if told else None  # type: ignore[operator]
         known = self.stalled_us is not None and stalled is not None and after is not None
         self.stalled_us = self.stalled_us + after - stalled if known else None  # type: ignore[operator]

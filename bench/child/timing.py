@@ -111,6 +111,16 @@ def calls(
     return found
 
 
+def fill(session: Session, inputs: Batches, order: Iterator[int]) -> None:
+    """Run a call in every place of an engine's queue: what is made at the first one is no part of a window."""
+    depth = getattr(session, "depth", 1)
+    if depth > 1:
+        queued: Any = session
+        for _ in range(depth):
+            queued.submit(inputs[next(order)])
+        queued.drain()
+
+
 def window(session: Session, inputs: Batches, order: Iterator[int], seconds: float) -> dict[str, int]:
     """Keep the engine full for so long, and drain it: at least two calls for every place in its queue.
 

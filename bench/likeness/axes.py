@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from bench.campaigns import Campaign
 from bench.likeness import identity, soundness
 from bench.likeness.axis import Axis as Axis
+from bench.likeness.axis import clauses as clauses
 from bench.likeness.axis import compared, sided, spelt
 from bench.likeness.axis import refusals as refusals
 from bench.likeness.beside import facts as facts
 from bench.likeness.identity import Fact, Untold
+from bench.nights import other_hardware
 from bench.rule import ACCEPTED, ANY, Rule, Side
 from fixtures import backend as backends
 
@@ -98,10 +100,13 @@ def _graph(candidate: Fact, baseline: Fact) -> Axis | None:
 
 
 def _device(rule: Rule, candidate: Campaign, baseline: Campaign) -> Axis | None:
-    if found := sided("device", soundness.emulated(candidate), soundness.emulated(baseline), allowable=False):
-        return found
+    if standing := sided("device", soundness.emulated(candidate), soundness.emulated(baseline), allowable=False):
+        return standing
     if _open(rule):
         return compared("device", candidate.case.backend, baseline.case.backend)
+    if rule.one_host and candidate.run != baseline.run and (found := other_hardware(candidate, baseline)):
+        why = f"the rule is about one host, and these are two: {', '.join(found)}"
+        return Axis("device", candidate.case.backend, baseline.case.backend, why)
     return sided(
         "device",
         soundness.other_device(candidate, rule.candidate),

@@ -25,11 +25,36 @@ class Axis:
     baseline: str
     why: str
     allowable: bool = True
+    by_side: tuple[tuple[str, str], ...] = ()
+    """Side and what speaks against it, where `why` is made of these alone."""
 
     @property
     def told(self) -> str:
         """Return it as a clause of a verdict."""
         return f"{self.name}: {self.why}{'' if self.allowable else '; --allow does not let it through'}"
+
+
+def clauses(axes: Iterable[Axis]) -> list[str]:
+    """Return the axes as clauses of a verdict; a cause that several of a side share is said once, with their names."""
+    found = list(axes)
+    names: dict[tuple[str, str], dict[str, None]] = {}
+    for axis in found:
+        for cause in axis.by_side if axis.allowable else ():
+            names.setdefault(cause, {})[axis.name] = None
+    told: dict[str, None] = {}
+    for axis in found:
+        shared = [cause for cause in axis.by_side if len(names.get(cause, ())) > 1]
+        if not shared or not axis.allowable:
+            told[axis.told] = None
+            continue
+        for side, text in axis.by_side:
+            own = names[side, text]
+            if len(own) == 1:
+                told[f"{axis.name}: {side}: {text}"] = None
+                continue
+            sides = [each for (each, said), others in names.items() if said == text and others.keys() == own.keys()]
+            told[f"{' and '.join(sides)}: {text} ({', '.join(own)})"] = None
+    return list(told)
 
 
 def refusals(differences: Iterable[Axis], allowed: Mapping[str, str]) -> tuple[list[Axis], dict[str, str]]:
@@ -52,18 +77,21 @@ def refusals(differences: Iterable[Axis], allowed: Mapping[str, str]) -> tuple[l
 def compared(name: str, candidate: Fact, baseline: Fact) -> Axis | None:
     """Return an axis unless both sides tell the same fact."""
     sides = {"candidate": candidate, "baseline": baseline}
-    untold = [f"{side}: {fact.why}" for side, fact in sides.items() if isinstance(fact, Untold)]
+    untold = tuple((side, fact.why) for side, fact in sides.items() if isinstance(fact, Untold))
     if not untold and candidate == baseline:
         return None
-    why = "; ".join(untold) or f"candidate {spelt(candidate)}, baseline {spelt(baseline)}"
-    return Axis(name, spelt(candidate), spelt(baseline), why)
+    why = _joined(untold) or f"candidate {spelt(candidate)}, baseline {spelt(baseline)}"
+    return Axis(name, spelt(candidate), spelt(baseline), why, by_side=untold)
 
 
 def sided(name: str, candidate: str, baseline: str, allowable: bool = True) -> Axis | None:
     """Return an axis where something speaks against a side, by itself."""
-    sides = {"candidate": candidate, "baseline": baseline}
-    why = "; ".join(f"{side}: {text}" for side, text in sides.items() if text)
-    return Axis(name, candidate, baseline, why, allowable) if why else None
+    against = tuple((side, text) for side, text in (("candidate", candidate), ("baseline", baseline)) if text)
+    return Axis(name, candidate, baseline, _joined(against), allowable, against) if against else None
+
+
+def _joined(by_side: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(f"{side}: {text}" for side, text in by_side)
 
 
 def spelt(fact: Fact) -> str:

@@ -9,6 +9,7 @@ from bench.likeness import identity
 from bench.likeness.axis import spelt
 from bench.likeness.identity import Fact, Untold
 from bench.rule import Side
+from fixtures import noise
 
 
 def facts(campaign: Campaign, figure: str) -> dict[str, str]:
@@ -28,6 +29,8 @@ def facts(campaign: Campaign, figure: str) -> dict[str, str]:
         "mode": identity.mode(campaign),
         "tuning": identity.tuning(campaign),
         "devices": alone,
+        "device": ", ".join(campaign.devices()) or _processor(campaign),
+        "between_campaigns": _noise(campaign),
         "cuda_graph": identity.graph(campaign),
         "effort": campaign.effort or "not told",
         "versions": _versions(versions),
@@ -42,7 +45,22 @@ def _estimator(campaign: Campaign, figure: str) -> Fact:
         details = campaign.figures[figure].details if figure in campaign.figures else {}
         return str(details.get("formula") or details.get("statistic") or "") or Untold("no formula in its log")
     what = "images over elapsed time" if figure == "throughput" else "mean and median"
-    return f"{what} per round, {len(campaign.processes())} rounds"
+    count = len(campaign.processes())
+    return f"{what} per round, {count} round{'s' * (count != 1)}"
+
+
+def _processor(campaign: Campaign) -> str:
+    known = (campaign.environment.get("stable") or {}).get("cpu")
+    return str(known) if known and {each.device for each in campaign.rounds} == {"cpu"} else "not told"
+
+
+def _noise(campaign: Campaign) -> str:
+    """Return how far its host's campaigns are taken to lie apart, and why: the interval of two hosts rests on it."""
+    told = [each.details["noise"] for each in campaign.rounds if "noise" in each.details]
+    if not told:
+        return f"{100 * noise.OTHERWISE:g} % (its host says nothing: the prior)"
+    largest = max(told, key=lambda each: float(each["c0"]))
+    return f"{100 * largest['c0']:.2g} % ({largest.get('why', 'why is not told')})"
 
 
 def _versions(told: object) -> str:

@@ -25,7 +25,17 @@ class Untold:
 
 
 Fact = str | Untold
-NOBODY = Untold("nobody knows what was timed: no engine is in its evidence")
+SOURCES = {"published": "a published figure", "imported": "an imported log"}
+
+
+def lacking(campaign: Campaign) -> str:
+    """Return the one cause for which the evidence does not hold what it could: it has no rounds, or was cut off."""
+    if campaign.rounds:
+        return "" if campaign.figures else "the run was cut off before its figures were written; measure again"
+    data = any(m.data for m in campaign.figures.values())
+    lacks = [name for name, told in (("engine", campaign.engine), ("data", data), ("rounds", ())) if not told]
+    what = SOURCES.get(campaign.source, f"a figure that was {campaign.source}")
+    return f"{what}: {', '.join(f'no {name}' for name in lacks)}"
 
 
 def model(campaign: Campaign) -> Fact:
@@ -72,7 +82,7 @@ def data(campaign: Campaign) -> Fact:
     """Return data set and digest of what was fed, preprocessed; rounds and figures must tell the same."""
     told = next((m.data for m in campaign.figures.values() if m.data), {})
     if not (told.get("dataset") and told.get("digest")):
-        return Untold("the data that were fed are not told")
+        return Untold((not told and lacking(campaign)) or "the data that were fed are not told")
     digest, at, part = str(told["digest"]).partition("@")
     if any(each.details.get("data") != told["digest"] for each in campaign.rounds):
         return Untold("its rounds tell other data than its figures, or none")
@@ -180,7 +190,10 @@ def _copies(made: bool) -> str:
 
 def _extrapolated(campaign: Campaign) -> Fact:
     if used := campaign.flags().get("siblings_in_use"):
-        return Untold(f"other devices of the card were in use in {used} rounds: nothing is extrapolated to the card")
+        return Untold(
+            f"other devices of the card were in use in {used} round{'s' * (used != 1)}: "
+            "nothing is extrapolated to the card"
+        )
     return f"card, x{_backend(campaign).devices_per_card} extrapolated from one device"
 
 
@@ -195,7 +208,7 @@ def _recipe(campaign: Campaign) -> Mapping[str, Any]:
 
 def _unknown(campaign: Campaign, what: str) -> Untold:
     if not campaign.engine:
-        return NOBODY
+        return Untold(lacking(campaign) or "nobody knows what was timed: no engine is in its evidence")
     return Untold(f"the engine is {campaign.engine.get('origin', 'without a recipe')} and does not tell its {what}")
 
 

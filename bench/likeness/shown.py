@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.campaigns import Campaign
+from bench.likeness import identity
 from bench.likeness.axis import Axis
+from reports import timed_outputs
 from reports.entry import Entry
 from reports.measurement import Measurement
 from reports.verdict import Verdict
 
-LARGEST_ERROR = 1e-3
-"""Between the outputs of timed calls and those of the accuracy path, relative to the largest output."""
-BY_OUTPUTS = "trtexec"
-"""Whose timed runs count as shown by their outputs where no verdict is at hand: it has no accuracy path of its own."""
 SISTERS = ("checkpoint", "compiler", "target", "precision", "options", "emulated")
 """What is the same in the recipes of one network's engines at two sizes, whatever runs them."""
 
@@ -33,6 +31,13 @@ class Unshown:
 
     why: str
     next_step: str
+    wrong: bool = False
+    """Whether it was shown to be wrong, which no reason makes right."""
+
+    @property
+    def text(self) -> str:
+        """Return it as it stands beside the other facts of a side."""
+        return f"not shown: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,12 @@ def shown(entries: Iterable[Entry], campaign: Campaign) -> Shown | Unshown:
     timed = _latest(of_own, "parity" if case.shows_size else "accuracy")
     failed = [found for rule in ("accuracy", "parity") if (found := _failed(_latest(of_own, rule)))]
     if failed and (case.shows_size or failed[0].verdict.rule == "accuracy"):
-        return _unshown(campaign, f"{failed[0].verdict.rule} of engine {own[:8]} failed: {failed[0].verdict.reason}")
+        why = f"{failed[0].verdict.rule} of engine {own[:8]} failed: {failed[0].verdict.reason}"
+        return _unshown(campaign, why, wrong=True)
     if timed is None:
-        if outputs := _outputs(campaign):
-            return Shown(outputs)
+        if (error := timed_outputs.largest_error(campaign.rounds)) is not None:
+            told = f"those of the timed calls are within {error:.2g} of the accuracy path's"
+            return Shown(f"outputs checked: {told}, no verdict")
         rule = "parity" if case.shows_size else "accuracy"
         return _unshown(campaign, f"no passed {rule} verdict of engine {own[:8]} is in the evidence")
     if not case.shows_size:
@@ -77,7 +84,8 @@ def shown(entries: Iterable[Entry], campaign: Campaign) -> Shown | Unshown:
     whole = [each for each in judged if not each.verdict.case.shows_size and _sister(each, campaign)]
     other = _latest(whole, "accuracy")
     if bad := _failed(other):
-        return _unshown(campaign, f"accuracy of its sister engine {bad.sha256[:8]} failed: {bad.verdict.reason}")
+        why = f"accuracy of its sister engine {bad.sha256[:8]} failed: {bad.verdict.reason}"
+        return _unshown(campaign, why, wrong=True)
     if other is None:
         return _unshown(
             campaign,
@@ -90,10 +98,11 @@ def shown(entries: Iterable[Entry], campaign: Campaign) -> Shown | Unshown:
     )
 
 
-def axis(campaign: Campaign, told: Unshown) -> Axis:
-    """Return it as the axis `accuracy` of a comparison."""
+def axis(campaign: Campaign, told: Unshown, side: str) -> Axis:
+    """Return it as the axis `accuracy` of a comparison; of no engine it has the cause of all else that is not told."""
     why = f"{campaign.case.id}: accuracy not shown: {told.why}; {told.next_step}"
-    return Axis("accuracy", campaign.case.id, campaign.sha256[:8], why)
+    cause = () if campaign.sha256 else ((side, identity.lacking(campaign)),)
+    return Axis("accuracy", campaign.case.id, campaign.sha256[:8], why, not told.wrong, cause)
 
 
 def _judged(entries: Iterable[Entry], campaign: Campaign) -> list[_Judged]:
@@ -129,24 +138,11 @@ def _sister(judged: _Judged, campaign: Campaign) -> bool:
     return known and all(own.get(name) == judged.recipe.get(name) for name in SISTERS)
 
 
-def _outputs(campaign: Campaign) -> str:
-    """Return that every round compared its outputs, for a tool that has no accuracy path; empty where one did not."""
-    details = [each.details for each in campaign.rounds]
-    tools = [each.get("tool") for each in details]
-    if not tools or not all(isinstance(tool, Mapping) and tool.get("tool") == BY_OUTPUTS for tool in tools):
-        return ""
-    if not all(each.get("checked_calls", 0) > 0 for each in details):
-        return ""
-    largest = max(float(each.get("largest_relative_error", float("inf"))) for each in details)
-    if not largest <= LARGEST_ERROR:
-        return ""
-    return f"outputs checked: those of the timed calls are within {largest:.2g} of the accuracy path's, no verdict"
-
-
-def _unshown(campaign: Campaign, why: str) -> Unshown:
+def _unshown(campaign: Campaign, why: str, wrong: bool = False) -> Unshown:
     case = campaign.case
     return Unshown(
         why,
         f"run pytest -m 'accuracy or perf' --profile {case.profile} --model {case.model} --backend {case.backend} "
         "and give its evidence",
+        wrong,
     )

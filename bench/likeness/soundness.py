@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bench.campaigns import REPLICATED, Campaign
+from bench.effort import QUICK
+from bench.likeness import identity
 from bench.rule import ACCEPTED, ANY, Side
+from bench.statistics.interleaved import CAUTIOUS
 from fixtures.backend import EMULATED
 
 OF_DEVICE = ("slowed", "clock_moved", "device_used_by_others", "device_unhealthy", "call_too_short")
@@ -25,15 +28,18 @@ def emulated(campaign: Campaign) -> str:
 
 
 def other_device(campaign: Campaign, side: Side) -> str:
-    """Say that another backend was timed than the one the rule names."""
+    """Say that another backend was timed than the one the rule names, or on another device than it is about."""
     wanted, found = side.backend, campaign.case.backend
-    return "" if wanted in (ANY, ACCEPTED, found) else f"{found} is not {wanted}, which the rule is about"
+    if wanted not in (ANY, ACCEPTED, found):
+        return f"{found} is not {wanted}, which the rule is about"
+    others = [name for name in campaign.devices() if side.device and side.device not in name.split()]
+    return f"it ran on {', '.join(others)}, and the rule is about a {side.device}" if others else ""
 
 
 def protocol(campaign: Campaign) -> str:
     """Say that it was not measured by this harness with a known effort; efforts may differ, and are printed."""
     if not campaign.rounds:
-        return "it was not measured by this harness: it has no rounds"
+        return identity.lacking(campaign)
     return "" if all(each.details.get("effort") for each in campaign.rounds) else "the effort of a round is not told"
 
 
@@ -52,7 +58,7 @@ def revision(campaign: Campaign) -> str:
 def exclusivity(campaign: Campaign) -> str:
     """Say that others may have used the device."""
     if not campaign.rounds:
-        return "who else used the device is not known"
+        return identity.lacking(campaign)
     return _counted(campaign, ("exclusivity_unknown",))
 
 
@@ -68,7 +74,12 @@ def guards(campaign: Campaign) -> str:
 def rounds(campaign: Campaign) -> str:
     """Say that too few processes were timed to tell their spread; an unreplicated figure has a rule of its own."""
     count = len(campaign.processes())
-    return f"{count} rounds, at least {REPLICATED} are needed" if 0 < count < REPLICATED else ""
+    unsteady = campaign.flags().get("not_steady", 0)
+    # Pairs are looked at later for it, and a quick look decides nothing.
+    if unsteady and campaign.effort != QUICK.name and not any("pair" in each.details for each in campaign.rounds):
+        told = f"{_rounds(count)}, at least {CAUTIOUS} are needed where any was not steady ({unsteady} here)"
+        return told if 0 < count < CAUTIOUS else ""
+    return f"{_rounds(count)}, at least {REPLICATED} are needed" if 0 < count < REPLICATED else ""
 
 
 def versions(campaign: Campaign) -> str:
@@ -89,6 +100,8 @@ def versions(campaign: Campaign) -> str:
             "host": (campaign.environment.get("recorded") or {}).get("host"),
         }
     absent = [name for name, value in told.items() if not value]
+    if not campaign.rounds and len(absent) == len(told):
+        return identity.lacking(campaign)
     return f"not told: {', '.join(absent)}" if absent else ""
 
 
@@ -119,4 +132,8 @@ def _calls(campaign: Campaign) -> set[tuple[object, ...]]:
 
 def _counted(campaign: Campaign, names: tuple[str, ...]) -> str:
     found, of = campaign.flags(), len(campaign.rounds)
-    return ", ".join(f"{name.replace('_', ' ')} in {found[name]} of {of} rounds" for name in names if name in found)
+    return ", ".join(f"{name.replace('_', ' ')} in {found[name]} of {_rounds(of)}" for name in names if name in found)
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'s' * (count != 1)}"

@@ -6,7 +6,7 @@ RULE = Rule(
     "ascend310_over_t4",
     "an Ascend 310 card (four devices) computes more images per second than one T4 under trtexec",
     candidate=Side("ascend310", per_card=True),
-    baseline=Side("t4_trtexec"),
+    baseline=Side("t4_trtexec", device="T4"),
     required=1.0,
     second="throughput",
 )

@@ -10,4 +10,5 @@ RULE = Rule(
     required=1.0,
     figure="latency",
     statistics=("median",),
+    one_host=True,
 )

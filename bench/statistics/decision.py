@@ -26,7 +26,7 @@ class Decision:
     """Minus infinity, as `upper` is infinity, where one round tells nothing of its scatter."""
     upper: float
     level: float
-    """Of the two-sided interval: 0.99, 0.95, or 1 - 0.05/3."""
+    """Of the two-sided interval: 0.99, 0.95, or that of repeated campaigns."""
     required: float
     """The ratio that must be exceeded."""
     method: str

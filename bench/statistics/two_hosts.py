@@ -12,10 +12,8 @@ PRIOR_DEGREES = 4
 """What the prior counts for beside measured campaigns (measurement protocol 5.1)."""
 UNREPLICATED_C0 = 0.05
 """The least relative sd between campaigns of a figure that nobody repeated: a published one, a log."""
-ENOUGH_ROUNDS = 5
 MOST_CAMPAIGNS = 3
 LEVEL = 0.95
-REPEATED_LEVEL = 1 - 0.05 / MOST_CAMPAIGNS
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,6 @@ class Side:
     """The declared relative standard deviation between campaigns."""
     earlier: tuple[float, ...] = ()
     """Log means of accepted campaigns of the same host and test before these: they tell the scatter, not the mean."""
-
-    @property
-    def replicated(self) -> bool:
-        """Whether every campaign has the five rounds that tell its own scatter."""
-        return all(len(campaign) >= ENOUGH_ROUNDS for campaign in self.campaigns)
 
 
 @dataclass(frozen=True)
@@ -58,11 +51,10 @@ class _Spread:
 def decide(candidate: Side, baseline: Side, required: float, gates: int = 1) -> Decision:
     """Judge the campaigns of two sides by the shrunk variance between campaigns (measurement protocol 5.1).
 
-    One campaign each is judged at 95 %; more on either side at 1 - 0.05/3. Repeating while undecided is wrong a little
-    more often than one look: simulated at the limit with a true prior, 5.1 % in one, 5.6 % in up to three. Campaigns
-    beyond three are used and judged at the same level: 9 % in up to ten. Of several `gates` that must all hold, one
-    fails at the level of `level_to_fail` only. Raises ValueError for a side without campaigns or rounds, a c0 that is
-    not positive, NaN or infinity.
+    The level is that of `level`. Repeating while undecided is wrong a little more often than one look: simulated at the
+    limit with a true prior, 5.1 % in one, 5.6 % in up to three. Of several `gates` that must all hold, one fails at the
+    level of `level_to_fail` only. Raises ValueError for a side without campaigns or rounds, a c0 that is not positive,
+    NaN or infinity.
     """
     sides = (candidate, baseline)
     for side in sides:
@@ -71,24 +63,22 @@ def decide(candidate: Side, baseline: Side, required: float, gates: int = 1) -> 
         check(required, *side.earlier, *(value for campaign in side.campaigns for value in campaign))
     one, other = _spread(candidate), _spread(baseline)
     estimate = one.mean - other.mean
-    level = LEVEL if one.count == other.count == 1 else REPEATED_LEVEL
-    half = _half_width(one, other, level)
-    found = status(estimate, half, _half_width(one, other, level_to_fail(level, gates)), required)
+    wanted = level(one.count, other.count)
+    half = _half_width(one, other, wanted)
+    found = status(estimate, half, _half_width(one, other, level_to_fail(wanted, gates)), required)
     return Decision(
         found,
-        *(estimate, estimate - half, estimate + half, level, required, CAMPAIGNS),
+        *(estimate, estimate - half, estimate + half, wanted, required, CAMPAIGNS),
         (sum(map(len, candidate.campaigns)), sum(map(len, baseline.campaigns))),
         (one.count, other.count),
         _more(one, other, estimate - math.log(required), gates) if found == UNDECIDED else None,
     )
 
 
-def smallest_margin(c0_candidate: float, c0_baseline: float) -> float:
-    """Return the least relative excess over `required` that one campaign each can pass with, known by the priors alone.
-
-    0.057 for 2 % on both sides, 0.149 for 5 % (measurement protocol 5.1).
-    """
-    return math.expm1(student.quantile(LEVEL) * math.hypot(c0_candidate, c0_baseline))
+def level(*campaigns: int) -> float:
+    """Return 95 % for one campaign each, 1 - 0.05/3 for up to three, 1 - 0.05/n for n: who looks often finds more."""
+    most = max(campaigns)
+    return LEVEL if most == 1 else 1 - (1 - LEVEL) / max(MOST_CAMPAIGNS, most)
 
 
 def _spread(side: Side) -> _Spread:
@@ -124,8 +114,9 @@ def _half_width(one: _Spread, other: _Spread, level: float) -> float:
 def _more(one: _Spread, other: _Spread, beyond: float, gates: int) -> int | None:
     """Return how many campaigns per side are missing until this estimate would decide, within three."""
     present = min(one.count, other.count)
-    level = REPEATED_LEVEL if beyond > 0 else level_to_fail(REPEATED_LEVEL, gates)
     for count in range(present + 1, MOST_CAMPAIGNS + 1):
-        if abs(beyond) - _half_width(one.repeated(count), other.repeated(count), level) > ROUNDING:
+        sides = one.repeated(count), other.repeated(count)
+        wanted = level(*(side.count for side in sides))
+        if abs(beyond) - _half_width(*sides, wanted if beyond > 0 else level_to_fail(wanted, gates)) > ROUNDING:
             return count - present
     return None

@@ -8,9 +8,10 @@ from typing import Any
 from fixtures.case import Case
 from reports.entry import Entry
 from reports.measurement import Measurement
-from reports.published.figures import GUIDES, Published, figures
+from reports.published.figures import GUIDES, UNKNOWN, Published, figures
 
-RUN = "published"
+RUN = "guides"
+"""Short, as a verdict names the runs of its campaigns by their first letters."""
 DEVICES_PER_CARD = 4
 """Of an Atlas 300I 3000/3010, whose chips are the Ascend 310."""
 BACKENDS = {
@@ -62,9 +63,7 @@ def _measurements(figure: Published) -> list[Measurement]:
     details: dict[str, Any] = {
         "per": "device",
         "row": f"{figure.guide}/{case.id}",
-        "tool": figure.tool,
-        "mode": figure.mode,
-        "tuning": figure.tuning,
+        **_known(tool=figure.tool, mode=figure.mode, tuning=figure.tuning),
         "provenance": {
             "repository": "Ascend/ModelZoo-PyTorch",
             "path": figure.path,
@@ -80,7 +79,7 @@ def _measurements(figure: Published) -> list[Measurement]:
     if figure.note:
         notes.append(figure.note)
     common: dict[str, Any] = {"source": "published", "notes": tuple(notes), "taken": figure.dated}
-    rate = {**details, "statistic": figure.estimator}
+    rate = {**details, **_known(statistic=figure.estimator)}
     if devices > 1:
         rate["per_card_extrapolated"] = figure.value
     found = [Measurement(case, "throughput", figure.value / devices, "images/s", details=rate, **common)]
@@ -88,6 +87,11 @@ def _measurements(figure: Published) -> list[Measurement]:
         value, told = compute
         found.append(Measurement(case, "device_compute", value, "ms", details={**details, **told}, **common))
     return found
+
+
+def _known(**facts: str) -> dict[str, str]:
+    """Leave out what the source does not tell: two unknown facts must not be taken for the same one."""
+    return {name: value for name, value in facts.items() if value != UNKNOWN}
 
 
 def _compute(figure: Published, case: Case, devices: int) -> tuple[float, dict[str, Any]] | None:

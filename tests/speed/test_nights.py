@@ -16,12 +16,12 @@ import pytest
 
 from bench import nights, regression
 from bench.campaigns import Campaign
-from bench.effort import NIGHTLY, SIGNOFF
-from bench.nights import LATEST, OLDEST
+from bench.effort import NIGHTLY
 from bench.rule import Rule
 from bench.statistics import interleaved, student
 from fixtures import catalogue
 from fixtures.case import Case
+from reports.history import LATEST, OLDEST
 
 REPETITIONS, UNCHANGED, CREEPING = 400, 30, 60
 PROCESS_SD, PROCESSES, PAIR_SD = 0.01, 5, 0.01
@@ -97,7 +97,7 @@ HEADING = (
 
 
 def rule() -> Rule:
-    return nights.of_case(catalogue.find("rule", nights.RULE), CASE)
+    return catalogue.find("rule", nights.RULE)
 
 
 def apart(world: World, count: int) -> Told:
@@ -186,20 +186,17 @@ def test_a_host_that_creeps_is_found_by_steps_and_not_around_a_mean(said, monkey
     assert all(not row.median() for row in with_mean)
 
 
-def in_turn(reference: str, slower: float, sd: float, numbers: np.random.Generator, looks: Sequence[int]) -> str:
+def in_turn(reference: str, slower: float, sd: float, numbers: np.random.Generator) -> str:
     """Judge a pair against an engine that is faster by so much; rounds end where it is decided, as they do at night."""
-    values = numbers.normal(slower, sd, looks[-1]).tolist()
-    return interleaved.decide(values, nights.in_turn(rule(), reference).required, looks=looks).status
+    values = numbers.normal(slower, sd, NIGHTLY.looks[-1]).tolist()
+    return interleaved.decide(values, nights.in_turn(rule(), reference).required, looks=NIGHTLY.looks).status
 
 
-@pytest.mark.parametrize("looks", [NIGHTLY.looks, SIGNOFF.looks], ids=["nightly", "signoff"])
-def test_a_slower_engine_never_passes_its_first_night(said, looks):
+def test_a_slower_engine_never_passes_its_first_night(said):
     def simulate() -> tuple[dict[tuple[float, float], Counter[str]], list[str]]:
         numbers = np.random.default_rng(53)
         rows = {
-            (sd, slower): Counter(
-                in_turn(LATEST, float(np.log1p(slower)), sd, numbers, looks) for _ in range(5 * REPETITIONS)
-            )
+            (sd, slower): Counter(in_turn(LATEST, float(np.log1p(slower)), sd, numbers) for _ in range(5 * REPETITIONS))
             for sd in (0.005, PAIR_SD)
             for slower in (0.0, 0.02, SLOWER, 0.04, 0.05)
         }
@@ -210,7 +207,7 @@ def test_a_slower_engine_never_passes_its_first_night(said, looks):
         ]
         return rows, [" round | slower  |  passed  failed undecided", *lines]
 
-    rows = said(simulate, f"in turn, by the deviation of a round, looks {looks}")
+    rows = said(simulate, f"in turn, by the deviation of a round, looks {NIGHTLY.looks}")
     for (sd, slower), row in rows.items():
         shares = {status: row[status] / row.total() for status in STATUSES}
         if slower == 0:
@@ -220,7 +217,7 @@ def test_a_slower_engine_never_passes_its_first_night(said, looks):
         if slower > SLOWER or (slower == SLOWER and sd < PAIR_SD):
             assert shares["failed"] >= 0.99
         if slower == SLOWER and sd == PAIR_SD:  # the deviation of the 10 ms recording of test_decisions
-            assert shares["failed"] >= (0.85 if looks[-1] >= 20 else 0.55)
+            assert shares["failed"] >= 0.85
 
 
 def test_engines_that_creep_are_found_against_the_oldest(said):
@@ -231,7 +228,7 @@ def test_engines_that_creep_are_found_against_the_oldest(said):
         for _ in range(REPETITIONS):
             for night in range(1, CREEPING):
                 statuses = [
-                    in_turn(reference, by, PAIR_SD, numbers, NIGHTLY.looks)
+                    in_turn(reference, by, PAIR_SD, numbers)
                     for reference, by in ((LATEST, CREEP), (OLDEST, CREEP * night))
                 ]
                 if "failed" in statuses:
