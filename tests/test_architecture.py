@@ -164,7 +164,8 @@ def test_without_torch_onnxruntime_and_opencv_it_plans(blocked, tmp_path):
     planned = sorted(" ".join(line.split()) for line in done.stdout.splitlines() if line.startswith("  "))
     assert planned == [
         "compare edsr-256-bs1-openvino-over-onnxruntime, edsr-256-bs4-openvino-over-onnxruntime, "
-        "enet-bs1-openvino-over-onnxruntime, enet-bs4-openvino-over-onnxruntime not run: openvino is not among --backend",
+        "enet-bs1-openvino-over-onnxruntime, enet-bs4-openvino-over-onnxruntime not run: "
+        "openvino is not among --backend",
         "error onnxruntime, 8 cases onnxruntime is not installed; pip install onnxruntime",
         "error torch, 1 case digits is given as an ONNX file only; leave it out: --backend onnxruntime",
         "error torch, 3 cases torch is not installed; pip install -e .",
