@@ -108,7 +108,11 @@ def store(*entries: tuple[str, Engine | None]) -> Any:
     found = dict(entries)
     held = SimpleNamespace(entries=lambda: known, find=lambda recipe, name: found[recipe])
     tonights = SimpleNamespace(sha256=ENGINES[1])
-    return SimpleNamespace(missing=lambda case: None, sources=SimpleNamespace(store=held, engine=lambda case: tonights))
+    return SimpleNamespace(
+        missing=lambda case: None,
+        selection=SimpleNamespace(backends=()),
+        sources=SimpleNamespace(store=held, engine=lambda case: tonights),
+    )
 
 
 @pytest.fixture
