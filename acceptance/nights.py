@@ -19,10 +19,9 @@ from reports.history import LATEST, OLDEST, Accepted, History
 from reports.host_key import software_differences
 from reports.measurement import Measurement
 from reports.run import Run
-from reports.verdict import Verdict
+from reports.verdict import Verdict, worst_first
 
 GATE = f"at most {percent(TOLERANCE)} below {LATEST}"
-WORST_FIRST = ("failed", "refused", "undecided", "passed")
 
 
 @dataclass(frozen=True)
@@ -95,11 +94,7 @@ class Nights:
         Raises SetupError where data, weights or engine of the case are not to be had.
         """
         if isinstance(night, Gone):
-            why = (
-                f"accepted as {night.id}, and there is no such case any more; was it renamed? Accept it under its new "
-                f"name, and remove what was accepted under the old one from {self.history.folder}"
-            )
-            return [Verdict(night.case, RULE, GATE, "refused", "accuracy", "", why)]
+            return [Verdict(night.case, RULE, GATE, "refused", "accuracy", "", self.history.gone(night.id))]
         metric = _metric(night)
         if self.known(night) and (missing := self.missing(night)):
             why = f"accepted before, and not run tonight: {missing.reason}; {missing.next_step}"
@@ -115,7 +110,7 @@ class Nights:
                 f"{self.history.accepting(self.evaluations.ledger.path)}"
             )
             found = [without(now, "undecided", why, GATE)]
-        return sorted(found, key=lambda verdict: WORST_FIRST.index(verdict.status))
+        return worst_first(found)
 
     def _measured(self, case: Case, metric: str, taken: Taken) -> Measurement | None:
         figures = self.evaluations.ledger.find(case, metric)

@@ -10,6 +10,7 @@ from typing import Any
 from bench.children import RoundError
 from fixtures.case import Case
 from reports.entry import Entry
+from reports.host_key import hardware_differences, host_key
 from reports.measurement import Measurement
 from reports.round import REPLICATED as REPLICATED
 from reports.round import Round
@@ -150,6 +151,18 @@ def campaigns(entries: Iterable[Entry], case: Case, other: str = "") -> list[Cam
         for key in {**figures, **rounds}
     ]
     return sorted(found, key=lambda campaign: (campaign.started, campaign.run))
+
+
+def other_hardware(now: Campaign, then: Campaign) -> list[str]:
+    """Return what differs in the hardware of two campaigns, in words; what neither recorded differs too.
+
+    Empty: the same host key, and accelerators of the same names.
+    """
+    found = []
+    if not host_key(now.environment) or host_key(now.environment) != host_key(then.environment):
+        found += hardware_differences(then.environment, now.environment)
+    before, after = (", ".join(each.devices()) or "cpu" for each in (then, now))
+    return found if before == after else [*found, f"device {before} -> {after}"]
 
 
 def together(rounds: Sequence[Round]) -> float:

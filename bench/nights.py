@@ -20,7 +20,7 @@ from fixtures.runtime import Runtime
 from fixtures.selection import Selection
 from fixtures.workshop import Workshop
 from reports.history import LATEST, OLDEST, Accepted, History
-from reports.host_key import hardware_differences, host_key, software_differences
+from reports.host_key import hardware_differences, software_differences
 
 SPEED = "throughput"
 """Every campaign has this figure; what was accepted for its accuracy alone has not."""
@@ -131,25 +131,6 @@ def changed(now: Campaign, then: Campaign) -> list[str]:
         if before.get(name) != after.get(name)
     ]
     return list(dict.fromkeys(found))
-
-
-def other_hardware(now: Campaign, then: Campaign) -> list[str]:
-    """Return what differs in the hardware of two nights, in words; what neither recorded differs too.
-
-    Empty: the same host key and the same devices.
-    """
-    found = []
-    if not host_key(now.environment) or host_key(now.environment) != host_key(then.environment):
-        found += hardware_differences(then.environment, now.environment)
-    if (before := _devices(then)) != (after := _devices(now)):
-        found.append(f"device {before} -> {after}")
-    return found
-
-
-def _devices(campaign: Campaign) -> str:
-    """Return the names of the accelerators that were timed; a processor is in the host key."""
-    told = {str((each.details.get("before") or {}).get("name")) for each in campaign.rounds if each.device != "cpu"}
-    return ", ".join(sorted(told)) or "cpu"
 
 
 def steps(found: Sequence[Campaign], figure: str, statistic: str) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import judging, nights
-from bench.campaigns import Campaign
+from bench.campaigns import Campaign, other_hardware
 from bench.comparing import Comparing
 from bench.judging import PRIOR, Judged
 from bench.measuring import Measuring
@@ -15,9 +15,8 @@ from bench.rule import Rule
 from fixtures import catalogue, noise
 from fixtures.case import Case
 from reports.history import Accepted, History
-from reports.verdict import Verdict
+from reports.verdict import Verdict, worst_first
 
-WORST_FIRST = ("failed", "refused", "undecided", "passed")
 ENOUGH = 10
 """Accepted campaigns after which more hardly narrow the interval (measurement protocol 5.1)."""
 
@@ -43,11 +42,7 @@ class Regression:
         case, rule = tonight.case, catalogue.find("rule", RULE)
         references = nights.references(self.history, case)
         if tonight.candidate is None:
-            why = (
-                f"accepted as {case.id}, and there is no such case any more; was it renamed? Accept it under its new "
-                f"name, and remove what was accepted under the old one from {self.history.folder}"
-            )
-            return [_without(case, rule, "refused", why)]
+            return [_without(case, rule, "refused", self.history.gone(case.id))]
         if missing := self.comparing.missing(case):
             why = f"accepted before, and not run tonight: {missing.reason}; {missing.next_step}"
             return [_without(case, rule, "refused", why)]
@@ -61,7 +56,7 @@ class Regression:
             )
             return [_without(case, rule, "undecided", why)]
         found = [self._against(rule, reference, accepted, now) for reference, accepted in references.items()]
-        return sorted(found, key=lambda verdict: WORST_FIRST.index(verdict.status))
+        return worst_first(found)
 
     def _against(self, rule: Rule, reference: str, accepted: Accepted, now: Campaign) -> Verdict:
         then = nights.campaign(accepted)
@@ -84,14 +79,14 @@ class Regression:
         held, judged = apart(rule, reference, figure, now, then, same)
         if judged and judged.status == "undecided":
             remarks.append(_history(len(same), (1 - held.required) / nights.TOLERANCES[reference]))
-        differences = nights.other_hardware(now, then)
+        differences = other_hardware(now, then)
         unlike = [_other_host(differences)] if differences else []
         return self.comparing.decide(held, [now], [then], figure, judged, None, remarks, entries, unlike)
 
     def _same_hardware(self, now: Campaign) -> list[Campaign]:
         """Return the accepted campaigns of this case that were taken on a host like tonight's, in their order."""
         found = [nights.campaign(accepted) for accepted in self.history.accepted(now.case, nights.SPEED)]
-        return [each for each in found if not nights.other_hardware(now, each)]
+        return [each for each in found if not other_hardware(now, each)]
 
 
 def apart(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.campaigns import Campaign, campaigns
+from bench.campaigns import Campaign, campaigns, other_hardware
 from bench.comparison import Comparison
 from bench.effort import QUICK
-from bench.nights import other_hardware
 from fixtures import backend as backends
 from fixtures import catalogue
 from fixtures.backend import EMULATED

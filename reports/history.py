@@ -92,6 +92,13 @@ class History:
         into = "" if self.folder == FOLDER else f" --into={shlex.quote(str(self.folder))}"
         return f"python -m reports accept {shlex.quote(str(evidence))} --by=NAME --why=TEXT{into}"
 
+    def gone(self, name: str) -> str:
+        """Say that what was accepted is in the grid no more, and what to do."""
+        return (
+            f"accepted as {name}, and there is no such case any more; was it renamed? Accept it under its new name, "
+            f"and remove what was accepted under the old one from {self.folder}"
+        )
+
     def cases(self) -> list[Case]:
         """Return every case of which a campaign was accepted, sorted."""
         return sorted(self._accepted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ from fixtures.backend import EMULATED
 from fixtures.case import Case
 from reports.figure import figure, table
 from reports.measurement import spell_infinity
+
+WORST_FIRST = ("failed", "refused", "undecided", "passed")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Verdict:
                 rows = [(name, figure(float(value))) for name, value in numbers.items()]
                 lines += [f"  {title} ({self.metric})", *table(rows, indent="    ")]
         return "\n".join(lines)
+
+
+def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return verdicts of one test with the one that decides its outcome first."""
+    return sorted(verdicts, key=lambda verdict: WORST_FIRST.index(verdict.status))
 
 
 def _plain(value: Any) -> str:

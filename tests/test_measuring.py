@@ -241,16 +241,21 @@ def test_an_engine_that_cannot_be_built_does_not_stop_the_others(start, rounds):
         campaign.of(A.id)
 
 
+def interrupt(rounds: Any, after: int) -> None:
+    """Have Ctrl-C come in place of the round after so many."""
+    asked = rounds._asked
+
+    def interrupted(what: str, seed: int) -> None:
+        if len(rounds.asked) == after:
+            raise KeyboardInterrupt
+        asked(what, seed)
+
+    rounds._asked = interrupted
+
+
 def test_ctrl_c_leaves_the_rounds_that_were_recorded(start, rounds):
     campaign = start(*alone(A, B))
-    take = rounds.take
-
-    def interrupted(*arguments: Any) -> Round:
-        if len(rounds.asked) == 3:
-            raise KeyboardInterrupt
-        return take(*arguments)
-
-    rounds.take = interrupted
+    interrupt(rounds, after=3)
     with pytest.raises(KeyboardInterrupt):
         campaign.of(A.id)
     campaign.ledger.close(2)
@@ -269,14 +274,7 @@ def test_ctrl_c_leaves_the_rounds_that_were_recorded(start, rounds):
 )
 def test_ctrl_c_says_what_is_kept(start, rounds, after, said):
     campaign = start(*alone(A, C), turns())
-    asked = rounds._asked
-
-    def interrupted(what: str, seed: int) -> None:
-        if len(rounds.asked) == after:
-            raise KeyboardInterrupt
-        asked(what, seed)
-
-    rounds._asked = interrupted
+    interrupt(rounds, after)
     with pytest.raises(KeyboardInterrupt):
         campaign.of(A.id)
     assert campaign.progress.lines[1:] == [f"interrupted: {said}"]
@@ -285,14 +283,7 @@ def test_ctrl_c_says_what_is_kept(start, rounds, after, said):
 
 def test_what_was_taken_before_ctrl_c_has_its_figures_and_can_be_judged(start, rounds):
     campaign = start(*alone(A, B))
-    take = rounds.take
-
-    def interrupted(*arguments: Any) -> Round:
-        if len(rounds.asked) == 3:
-            raise KeyboardInterrupt
-        return take(*arguments)
-
-    rounds.take = interrupted
+    interrupt(rounds, after=3)
     with pytest.raises(KeyboardInterrupt):
         campaign.of(A.id)
     campaign.keep()

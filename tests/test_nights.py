@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import nights, planning
+from bench.campaigns import other_hardware
 from bench.nights import Tonight, kept, steps, tonight
 from bench.regression import pair_name
 from bench.settings import Settings
@@ -239,7 +240,7 @@ def test_what_changed_is_named_once_and_only_hardware_makes_another_host():
         "onnxruntime 1.30.0 -> unknown",
         "openvino unknown -> 2",
     ]
-    assert nights.changed(then, then) == nights.other_hardware(now, then) == []
+    assert nights.changed(then, then) == other_hardware(now, then) == []
     t4, l4 = (on_card(evening(0), name).campaign for name in ("Tesla T4", "Tesla L4"))
-    assert nights.other_hardware(l4, t4) == ["device Tesla T4 -> Tesla L4"]
-    assert nights.other_hardware(t4, then) == ["device cpu -> Tesla T4"]
+    assert other_hardware(l4, t4) == ["device Tesla T4 -> Tesla L4"]
+    assert other_hardware(t4, then) == ["device cpu -> Tesla T4"]

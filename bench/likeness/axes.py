@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.campaigns import Campaign
+from bench.campaigns import Campaign, other_hardware
 from bench.likeness import identity, soundness
 from bench.likeness.axis import Axis as Axis
 from bench.likeness.axis import clauses as clauses
@@ -12,7 +12,6 @@ from bench.likeness.axis import compared, sided, spelt
 from bench.likeness.axis import refusals as refusals
 from bench.likeness.beside import facts as facts
 from bench.likeness.identity import Fact, Untold
-from bench.nights import other_hardware
 from bench.rule import ACCEPTED, ANY, Rule, Side
 from fixtures import backend as backends
 

@@ -7,7 +7,6 @@ times of the one that is called the candidate are multiplied.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,21 +129,6 @@ def sides(processes: Sequence[np.ndarray], draws: np.ndarray) -> tuple[list[dict
     first, last = ([stats(each[:, arm]) for each in processes] for arm in (0, -1))
     chosen = [(row[0], next(each for each in row if each != row[0])) for row in draws.tolist()]
     return [first[one] for one, _ in chosen], [last[other] for _, other in chosen]
-
-
-@pytest.fixture
-def said(benchmark, capsys):
-    """Return what runs a simulation once and prints its table."""
-
-    def run(simulate, title: str) -> list:
-        began = time.perf_counter()
-        rows, lines = benchmark.pedantic(simulate, rounds=1)
-        benchmark.extra_info.update(table=lines, campaigns=CAMPAIGNS)
-        with capsys.disabled():
-            print("", title, *lines, f"  ({time.perf_counter() - began:.1f} s)", sep="\n")
-        return rows
-
-    return run
 
 
 @pytest.mark.parametrize("source", ["aa10", "synthetic"])

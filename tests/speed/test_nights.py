@@ -6,7 +6,6 @@ from night to night by `sd`, processes by 1 %. Whatever did not fail is accepted
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,21 +136,6 @@ def table(worlds: Sequence[World], count: int) -> tuple[list[Told], list[str]]:
     rows = [apart(world, count) for world in worlds]
     named = [f" sd {100 * w.sd:g} %, c0 {100 * w.c0:g} %, {100 * w.creep:.1f} % a night" for w in worlds]
     return rows, [*HEADING, *(f"{name:30} | {row.line()}" for name, row in zip(named, rows, strict=True))]
-
-
-@pytest.fixture
-def said(benchmark, capsys):
-    """Return what runs a simulation once and prints its table."""
-
-    def run(simulate, title: str) -> list:
-        began = time.perf_counter()
-        rows, lines = benchmark.pedantic(simulate, rounds=1)
-        benchmark.extra_info.update(table=lines, repetitions=REPETITIONS)
-        with capsys.disabled():
-            print("", title, *lines, f"  ({time.perf_counter() - began:.1f} s)", sep="\n")
-        return rows
-
-    return run
 
 
 def around_the_mean(found: Sequence[Night], figure: str, statistic: str) -> tuple[float, ...]:
