@@ -336,7 +336,7 @@ def test_the_noise_of_what_is_ready_is_told_with_what_it_lets_show(registry, pag
     assert len(told) == 1
     assert told[0].startswith(
         "5 % (no accelerator: the prior); shows 14.9 % between two such hosts, 12.0 % with three campaigns each; "
-        "5 % takes more "
+        "5 % cannot be shown "
     )
     assert found()["torch"]["noise"]["smallest_margin"] == pytest.approx(0.1487, abs=1e-4)
     assert found()["ascend310"]["noise"] is None

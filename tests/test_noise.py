@@ -142,7 +142,7 @@ def test_a_second_campaign_alone_shows_no_smaller_difference():
 
 @pytest.mark.parametrize(
     ("c0", "takes"),
-    [(0.01, "5 % takes one campaign"), (0.02, "5 % takes three campaigns"), (0.05, "5 % takes more")],
+    [(0.01, "5 % takes one campaign"), (0.02, "5 % takes three campaigns"), (0.05, "5 % cannot be shown")],
 )
 def test_it_tells_how_many_campaigns_show_what_a_night_may_lose(c0, takes):
     assert nights.APART == noise.WANTED

@@ -19,7 +19,7 @@ DIGITS = CHECKOUT / "tests" / "digits"
 
 NOISE = (
     "noise of onnxruntime: 5 % (no accelerator: the prior); shows 14.9 % between two such hosts, 12.0 % with three "
-    "campaigns each; 5 % takes more"
+    "campaigns each; 5 % cannot be shown"
 )
 
 
